@@ -1,0 +1,1 @@
+"""The verbs as functions: what the command line calls, and what notebooks use."""

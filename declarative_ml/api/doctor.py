@@ -1,0 +1,79 @@
+"""What works on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Literal
+
+from declarative_ml.core.versions import library_version
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `absent` is an optional library that is not installed."""
+
+    name: str
+    status: Literal["ok", "absent", "problem"]
+    detail: str
+
+
+OPTIONAL = {
+    "torch": ("torch", "model: mlp"),
+    "mlflow": ("mlflow", "tracking and `dml ui`"),
+    "shap": ("shap", "explanations by the shap library, with plots"),
+    "palmerpenguins": ("samples", "the sample table penguins"),
+}
+
+
+def examine() -> list[Check]:
+    """Every check, the fast ones only: nothing heavy is imported."""
+    checks = [Check("python", "ok", f"{sys.version.split()[0]} on {platform.machine()}")]
+    for name in _required():
+        version = library_version(name)
+        problem = version == "absent"
+        checks.append(
+            Check(
+                name,
+                "problem" if problem else "ok",
+                "is missing: reinstall declarative-ml" if problem else version,
+            )
+        )
+    for name, (extra, use) in OPTIONAL.items():
+        version = library_version(name)
+        absent = version == "absent"
+        detail = (
+            f"not installed: {use}; pip install 'declarative-ml[{extra}]'" if absent else f"{version}: {use}"
+        )
+        checks.append(Check(name, "absent" if absent else "ok", detail))
+    checks.append(Check("processors", "ok", str(os.cpu_count())))
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    checks.append(Check("disk", "ok" if free > 1 else "problem", f"{free:.0f} GB free here"))
+    checks.append(_locks())
+    return checks
+
+
+def _required() -> list[str]:
+    """The distributions that the package itself asks for, without those of extras."""
+    wanted = requires("declarative-ml") or []
+    return [
+        item.split(";")[0].split(">")[0].split("=")[0].strip() for item in wanted if "extra ==" not in item
+    ]
+
+
+def _locks() -> Check:
+    """Whether this file system locks: two runs may share a store only where it does."""
+    with tempfile.NamedTemporaryFile(dir=Path.cwd()) as first, Path(first.name).open() as second:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return Check("file locks", "ok", "work here")
+    return Check("file locks", "problem", "do not work on this file system: do not share a store on it")

@@ -1,0 +1,77 @@
+"""Plan a spec, and say of each step whether it is cached or will run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from declarative_ml.api.workspace import Workspace
+from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.build import build_plan
+from declarative_ml.planner.keys import differences, key_document, step_key
+from declarative_ml.spec.load import LoadedSpec
+from declarative_ml.steps.track import tracker_of
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What would happen to one step if the plan ran now."""
+
+    step: Step
+    state: Literal["cached", "skipped", "run", "unknown"]
+    """`unknown`: it depends on what a step before it makes."""
+    why: str
+    key: str = ""
+    digest: str = ""
+    seconds: float = 0.0
+    """What it took last time, where that is known."""
+
+
+def make_plan(loaded: LoadedSpec) -> Plan:
+    """The Plan of a loaded spec."""
+    return build_plan(loaded.spec, spec_digest=loaded.digest)
+
+
+def inspect_plan(
+    plan: Plan, workspace: Workspace, digests: Mapping[str, str], threads: int, last: Mapping[str, Any]
+) -> list[StepState]:
+    """The state of each step, in order. `last` is the key documents of the run before."""
+    states: dict[str, StepState] = {}
+    for step in plan.ordered():
+        states[step.id] = _inspect(step, states, workspace, digests, threads, last.get(step.id))
+    return list(states.values())
+
+
+def _inspect(
+    step: Step,
+    states: Mapping[str, StepState],
+    workspace: Workspace,
+    digests: Mapping[str, str],
+    threads: int,
+    last: Mapping[str, Any] | None,
+) -> StepState:
+    waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
+    if waiting:
+        return StepState(step, "unknown", f"known after {', '.join(dict.fromkeys(waiting))}")
+    inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
+    document = key_document(step, inputs, digests, threads)
+    key = step_key(document)
+    action = workspace.store.find(key)
+    if action is not None and (not step.effect or tracker_of(step).find(workspace.root, key) is not None):
+        state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"
+        why = action.detail or "nothing that it depends on has changed"
+        return StepState(step, state, why, key, action.digest, action.seconds)
+    return StepState(step, "run", _why(last, document), key)
+
+
+def _why(last: Mapping[str, Any] | None, document: Mapping[str, Any]) -> str:
+    if last is None:
+        return "first run"
+    changes = differences(last, document)
+    return "; ".join(changes) if changes else "its result is not in the store"
+
+
+def source_files(plan: Plan) -> list[str]:
+    """Every outside file that the plan reads."""
+    return sorted({name for step in plan.steps for name in step.files})

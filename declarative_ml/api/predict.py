@@ -1,0 +1,158 @@
+"""Batch scoring: rows in, predictions out, streamed, in the order of the rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.errors import DataError, UsageError
+from declarative_ml.scoring.scorer import Scorer
+from declarative_ml.scoring.table import score_batches
+from declarative_ml.sources.file import FileSource
+from declarative_ml.store.bundle import Bundle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".arrow": "arrow",
+}
+
+
+def predict(
+    bundle: Bundle,
+    data: str,
+    output: str,
+    *,
+    keep: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Score the file `data` into the file `output` (format by extension, `-` for CSV streams).
+
+    Returns the number of rows. The output file appears whole or not at all.
+    """
+    scorer = Scorer(bundle)
+    batches = model_rows(bundle, read(data))
+    scored = _counted(score_batches(scorer, batches, keep=list(keep)), progress)
+    return write(scored, output)
+
+
+def read(data: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, or of CSV on stdin for `-`."""
+    if data == "-":
+        return _stdin()
+    return FileSource(type="file", path=data).resolved(Path.cwd()).batches()
+
+
+def model_rows(bundle: Bundle, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows as the model knows them: after a row-wise `data.sql`, where the spec has one."""
+    manifest = bundle.manifest
+    if manifest.sql is None:
+        return batches
+    from declarative_ml.api.row_sql import apply_row_sql
+
+    if len(manifest.sources) != 1:
+        raise UsageError(
+            "this model was trained on several joined sources, so its SQL cannot be re-run on one file",
+            hint="give a file that has the columns of the joined table: " + _inputs(bundle),
+        )
+    name, schema = next(iter(manifest.sources.items()))
+    return apply_row_sql(manifest.sql, name, schema, batches, manifest.task.target)
+
+
+def write(batches: Iterator[pa.RecordBatch], output: str) -> int:
+    """Write batches as csv, tsv, parquet, jsonl or arrow. Returns the number of rows."""
+    if output == "-":
+        return _write_stream(batches, sys.stdout.buffer, "csv")
+    path = Path(output)
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"cannot write {path.name}", hint=f"use an extension of {', '.join(FORMATS)}")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist")
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as stream:
+            rows = _write_stream(batches, stream, kind)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return rows
+
+
+def _write_stream(batches: Iterator[pa.RecordBatch], stream: Any, kind: str) -> int:
+    writer: Any = None
+    rows = 0
+    for batch in batches:
+        if writer is None:
+            writer = _writer(batch.schema, stream, kind)
+        writer.write_batch(batch)
+        rows += batch.num_rows
+    if writer is not None:
+        writer.close()
+    return rows
+
+
+def _writer(schema: pa.Schema, stream: Any, kind: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as papq
+
+    if kind in ("csv", "tsv"):
+        options = pacsv.WriteOptions(delimiter="\t" if kind == "tsv" else ",", quoting_style="needed")
+        return pacsv.CSVWriter(stream, schema, write_options=options)
+    if kind == "parquet":
+        return papq.ParquetWriter(stream, schema)
+    if kind == "arrow":
+        return pa.ipc.new_file(stream, schema)
+    return _JsonLines(stream)
+
+
+class _JsonLines:
+    """Writes each row as one JSON object a line."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write the rows of a batch."""
+        import json
+
+        for row in batch.to_pylist():
+            self._stream.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+
+def _stdin() -> Iterator[pa.RecordBatch]:
+    """CSV from stdin, spooled to a file first: a pipe cannot be sniffed and read again."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dml-") as folder:
+        path = Path(folder) / "stdin.csv"
+        with path.open("wb") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream)
+        if path.stat().st_size == 0:
+            raise DataError("stdin is empty")
+        yield from FileSource(type="file", path=str(path)).batches()
+
+
+def _counted(batches: Iterator[pa.RecordBatch], progress: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    done = 0
+    for batch in batches:
+        yield batch
+        done += batch.num_rows
+        progress(done)
+
+
+def _inputs(bundle: Bundle) -> str:
+    return ", ".join(column.name for column in bundle.manifest.inputs)

@@ -1,0 +1,193 @@
+"""Run a spec: plan it, do what is not cached, and leave a run folder with bundle and report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from declarative_ml.api.planning import StepState, inspect_plan, make_plan, source_files
+from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
+from declarative_ml.core.atomic import read_json, write_json, write_text
+from declarative_ml.core.errors import DmlError, UsageError
+from declarative_ml.engines.events import Event, Listener, silent
+from declarative_ml.engines.local import LocalEngine, RunResult
+from declarative_ml.graph.plan import Plan
+from declarative_ml.spec.dump import spec_to_yaml
+from declarative_ml.spec.load import LoadedSpec
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, as opposed to what."""
+
+    store: str | None = None
+    until: str | None = None
+    fresh: Sequence[str] | None = None
+    """None: use the cache; empty: nothing is taken from it; ids or kinds: these steps run again."""
+    jobs: int | None = None
+    listener: Listener = silent
+    on_plan: Callable[[Plan, list[StepState]], None] | None = None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The outcome: the object that `dml run --format json` prints, and the error if there was one."""
+
+    result: dict[str, Any]
+    folder: Path
+    error: DmlError | None = None
+    unchanged: bool = False
+    """Nothing had to be done: this is the earlier run."""
+    states: list[StepState] = field(default_factory=list)
+
+
+def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunReport:
+    """Run a spec to its bundle and report. An earlier run with the same result is returned as it is.
+
+    Errors of steps are in the report's `error`; finished steps stay in the store.
+    """
+    started = time.perf_counter()
+    workspace = Workspace.beside(loaded.path, options.store)
+    plan = make_plan(loaded)
+    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
+    digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
+    last = workspace.last_documents(loaded.path)
+    states = inspect_plan(plan, workspace, digests, threads, last)
+    only = _until(plan, options.until)
+    fresh = _fresh(plan, options.fresh)
+    earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
+    if earlier is not None:
+        result = {**earlier.record["result"], "seconds": round(time.perf_counter() - started, 3)}
+        result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
+        return RunReport(result, earlier.folder, unchanged=True, states=states)
+    if options.on_plan is not None:
+        options.on_plan(plan, states)
+    run_id, folder = workspace.new_run()
+    write_text(folder / "spec.yaml", spec_to_yaml(loaded.spec))
+    write_json(folder / "plan.json", plan.model_dump(mode="json"))
+    engine = LocalEngine(
+        workspace.store,
+        workspace.root,
+        jobs=options.jobs or min(threads, 4),
+        threads=threads,
+        file_digests=digests,
+        listener=_recorded(folder, options.listener),
+    )
+    outcome = engine.run(plan, only=only, fresh=fresh)
+    result = _finish(run_id, folder, plan, outcome, workspace, partial=only is not None)
+    result["seconds"] = round(time.perf_counter() - started, 3)
+    record = {
+        "name": loaded.spec.name,
+        "spec_path": str(loaded.path.resolve()),
+        "created": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "digests": {step: action.digest for step, action in outcome.actions.items()},
+        "documents": outcome.documents,
+        "result": result,
+    }
+    write_json(folder / RUN_FILE, record)
+    return RunReport(result, folder, outcome.error, states=states)
+
+
+def _recorded(folder: Path, listener: Listener) -> Listener:
+    """Write every event to the run's log, then pass it on; called from many threads."""
+    lock = threading.Lock()
+
+    def record(event: Event) -> None:
+        with lock:
+            if event.kind != "progress":
+                append_line(folder / "events.jsonl", {"time": round(time.time(), 3), **event.as_dict()})
+            listener(event)
+
+    return record
+
+
+def _until(plan: Plan, wanted: str | None) -> set[str] | None:
+    if wanted is None:
+        return None
+    return {step for name in matching_steps(plan, wanted) for step in plan.upstream(name)}
+
+
+def _fresh(plan: Plan, wanted: Sequence[str] | None) -> set[str]:
+    if wanted is None:
+        return set()
+    if not wanted:
+        return {step.id for step in plan.steps}
+    return {step for name in wanted for step in matching_steps(plan, name)}
+
+
+def matching_steps(plan: Plan, wanted: str) -> list[str]:
+    """Steps by id, by kind, or by the start of an id (`train.lightgbm`). Raises UsageError for none."""
+    found = [
+        step.id for step in plan.steps if wanted in (step.id, step.kind) or step.id.startswith(f"{wanted}.")
+    ]
+    if not found:
+        raise UsageError(
+            f"the plan has no step '{wanted}'", hint="its steps: " + ", ".join(step.id for step in plan.steps)
+        )
+    return found
+
+
+def _unchanged(loaded: LoadedSpec, workspace: Workspace, states: list[StepState]) -> Run | None:
+    """The latest run, when running again would make nothing new."""
+    if any(not state.digest for state in states):
+        return None
+    run = workspace.latest(loaded.path, loaded.spec.name)
+    if run is None or not run.bundle.is_dir():
+        return None
+    same = {state.step.id: state.digest for state in states} == run.record["digests"]
+    return run if same else None
+
+
+def _finish(
+    run_id: str, folder: Path, plan: Plan, outcome: RunResult, workspace: Workspace, *, partial: bool
+) -> dict[str, Any]:
+    """Copy what ships into the run folder and describe the run."""
+    result: dict[str, Any] = {
+        "run": run_id,
+        "status": "failed" if outcome.error else ("partial" if partial else "ok"),
+        "bundle": None,
+        "report": None,
+        "model_digest": None,
+        "mlflow_run_id": None,
+        "metrics": {},
+    }
+    artifacts = {step: workspace.store.path(action.digest) for step, action in outcome.actions.items()}
+    if "evaluate" in artifacts:
+        evaluated = read_json(artifacts["evaluate"] / "metrics.json")
+        result |= {name: evaluated[name] for name in ("metrics", "primary", "baselines", "intervals")}
+    if "package" in artifacts:
+        bundle = folder / "bundle"
+        _copy(artifacts["package"], bundle)
+        result["bundle"] = str(bundle)
+        result["model_digest"] = read_json(bundle / "bundle.json")["model_digest"]
+    if "report" in artifacts:
+        shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")
+        result["report"] = str(folder / "report.html")
+    if "track" in artifacts:
+        result["mlflow_run_id"] = read_json(artifacts["track"] / "tracking.json")["run_id"]
+    result["steps"] = [
+        {
+            "id": step.id,
+            "status": outcome.status[step.id],
+            "seconds": round(outcome.actions[step.id].seconds, 3)
+            if outcome.status[step.id] == "run"
+            else 0.0,
+        }
+        for step in plan.steps
+        if step.id in outcome.status
+    ]
+    return result
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that is writable and appears whole."""
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    temporary.rename(target)

@@ -1,0 +1,48 @@
+"""One step of a plan file, as a pod runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from declarative_ml.api.planning import inspect_plan, source_files
+from declarative_ml.api.workspace import Workspace
+from declarative_ml.core.errors import UsageError
+from declarative_ml.engines.events import Listener
+from declarative_ml.engines.local import LocalEngine
+from declarative_ml.graph.plan import Plan
+
+
+def read_plan(path: Path) -> Plan:
+    """Read what `dml plan -o` wrote. Raises UsageError for anything else."""
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UsageError(
+            f"{path} is not a plan", hint="write one: dml plan spec.yaml -o plan.json"
+        ) from error
+
+
+def run_step(path: Path, step_id: str, *, store: str | None, threads: int, listener: Listener) -> str:
+    """Run one step whose inputs are in the store. Returns its status.
+
+    Raises UsageError naming the steps that must run first.
+    """
+    plan = read_plan(path)
+    known = [step.id for step in plan.steps]
+    if step_id not in known:
+        raise UsageError(f"the plan has no step '{step_id}'", hint=f"its steps: {', '.join(known)}")
+    workspace = Workspace.beside(path, store)
+    digests = workspace.digests(source_files(plan))
+    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, threads, {})}
+    waiting = sorted(name for name in plan.upstream(step_id) - {step_id} if not states[name].digest)
+    if waiting:
+        raise UsageError(f"{step_id} needs steps that have not run: {', '.join(waiting)}")
+    engine = LocalEngine(
+        workspace.store, workspace.root, jobs=1, threads=threads, file_digests=digests, listener=listener
+    )
+    result = engine.run(plan, only=plan.upstream(step_id))
+    if result.error is not None:
+        raise result.error
+    return result.status[step_id]

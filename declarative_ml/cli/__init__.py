@@ -1,0 +1,147 @@
+"""`dml`: argv in, text and exit code out. Each verb is one file that parses, calls the api, and prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from declarative_ml.core.errors import DmlError, SpecError
+
+VERBS = {
+    "init": "Write a spec for a data file that runs as it is",
+    "validate": "Report every problem of specs at once",
+    "plan": "Show the execution graph: what is cached, what will run, and why",
+    "run": "Run a spec: data in; model, bundle and report out",
+    "explain": "Explain the plan in words and the model by SHAP values",
+    "predict": "Score a file of rows",
+    "evaluate": "Measure a model on labelled rows",
+    "report": "Open or print the path of a run's report",
+    "runs": "List the runs of this workspace",
+    "compare": "Compare two runs: metrics, options, columns",
+    "why": "Why would a step run, or not",
+    "ui": "Open MLflow on this workspace",
+    "schema": "Print the JSON Schema of a spec, for editors",
+    "step": "Run one step of a plan file (what a pod does)",
+    "gc": "Delete what no recent run needs from the store",
+    "doctor": "What works on this machine",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module only when that verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"declarative_ml.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            near = get_close_matches(args[0], VERBS, 1)
+            hint = f" Did you mean '{near[0]}'?" if near else " `dml --help` lists the commands."
+            raise click.UsageError(f"there is no command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from declarative_ml import __version__
+
+        click.echo(f"dml {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+def dml() -> None:
+    """One YAML file in; a tested, explained, portable model out.
+
+    \b
+    dml init data.csv --target y     write spec.yaml
+    dml run                          train, evaluate, explain, ship
+    dml predict spec.yaml new.csv    score new rows
+    """
+
+
+def main() -> NoReturn:
+    """The entry point. Ends the process with one of the documented exit codes."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = dml.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except SpecError as error:
+        _show_problems(error)
+        code = error.exit_code
+    except DmlError as error:
+        _show(error)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; finished steps are kept, the same command resumes", err=True)
+        code = 130
+    except _Terminated:
+        click.echo("\nterminated; finished steps are kept, the same command resumes", err=True)
+        code = 143
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:  # noqa: BLE001 - the command line's edge: a bug is reported, not dumped
+        code = _internal(error)
+    sys.exit(code or 0)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def _show(error: DmlError) -> None:
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(error.message, err=True)
+    if error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)
+
+
+def _show_problems(error: SpecError) -> None:
+    from declarative_ml.spec.diagnostics import render_problems
+
+    click.echo(render_problems(error.problems, color=sys.stderr.isatty()), err=True)
+    if error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("DML_DEBUG"):
+        raise error
+    click.secho("internal error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(f"{type(error).__name__}: {error}", err=True)
+    click.echo("  hint: this is a bug of declarative-ml; DML_DEBUG=1 shows the traceback to report", err=True)
+    return 1

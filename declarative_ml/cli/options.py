@@ -1,0 +1,62 @@
+"""Options that many verbs share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+spec_argument = click.argument("spec", default="spec.yaml", type=click.Path(dir_okay=False))
+store_option = click.option("--store", metavar="DIR", help="Workspace folder; default: .dml beside the spec.")
+profile_option = click.option("--profile", metavar="NAME", help="Lay this profile of the spec over it.")
+set_option = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a value: --set model.rounds=50"
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print results only.")
+
+
+def format_option(*choices: str) -> Callable[[F], F]:
+    """`--format` with text as the default."""
+    return click.option(
+        "--format", "form", type=click.Choice(["text", *choices]), default="text", help="Form of the output."
+    )
+
+
+def spec_options(function: F) -> F:
+    """--profile, --set and --store."""
+    for option in (store_option, set_option, profile_option):
+        function = option(function)
+    return function
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def show_warnings(problems: Any, *, quiet: bool = False) -> None:
+    """The warnings of a valid spec, on stderr."""
+    if problems and not quiet:
+        from declarative_ml.spec.diagnostics import render_problems
+
+        click.echo(render_problems(problems, color=False), err=True)
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 0.4 s, 12 s, 3 min 20 s."""
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def number(value: float | None) -> str:
+    """A metric for people: four significant digits."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -1,0 +1,72 @@
+"""`dml plan`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from declarative_ml.cli.options import (
+    format_option,
+    print_json,
+    seconds,
+    show_warnings,
+    spec_argument,
+    spec_options,
+)
+
+
+@click.command("plan")
+@spec_argument
+@spec_options
+@format_option("json", "mermaid")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), help="Also write the plan as JSON to this file."
+)
+@click.option("--no-data", is_flag=True, help="Do not look at the data.")
+def command(
+    spec: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    store: str | None,
+    form: str,
+    output: str | None,
+    no_data: bool,
+) -> None:
+    """Show the execution graph of SPEC: each step, cached or to run, and why."""
+    from declarative_ml.api.planning import inspect_plan, make_plan, source_files
+    from declarative_ml.api.workspace import Workspace
+    from declarative_ml.core.atomic import write_json
+    from declarative_ml.planner.views import as_mermaid
+    from declarative_ml.spec.load import load_spec
+
+    loaded = load_spec(spec, profile=profile, overrides=overrides, data=not no_data)
+    show_warnings(loaded.problems)
+    plan = make_plan(loaded)
+    if output:
+        write_json(Path(output), plan.model_dump(mode="json"))
+    if form == "json":
+        return print_json(plan.model_dump(mode="json"))
+    if form == "mermaid":
+        return click.echo(as_mermaid(plan))
+    workspace = Workspace.beside(loaded.path, store)
+    digests = {} if no_data else workspace.digests(source_files(plan))
+    if no_data:
+        for step in plan.steps:
+            click.echo(f"{step.id:<28} {step.title}")
+        return None
+    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
+    last = workspace.last_documents(loaded.path)
+    states = inspect_plan(plan, workspace, digests, threads, last)
+    width = max(len(state.step.id) for state in states)
+    names = {"cached": "cached", "skipped": "skipped", "run": "to run", "unknown": "to run"}
+    for state in states:
+        took = f" ({seconds(state.seconds)} last time)" if state.seconds >= 0.05 else ""
+        click.echo(f"{state.step.id:<{width}}  {names[state.state]:<7}  {state.step.title}")
+        click.echo(f"{'':<{width}}           {state.why}{took}")
+    running = sum(state.state in ("run", "unknown") for state in states)
+    click.echo(
+        f"\n{running} of {len(states)} steps to run" if running else f"\nall {len(states)} steps are cached"
+    )
+    return None

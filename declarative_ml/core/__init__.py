@@ -1,0 +1,1 @@
+"""Errors, components, registry, digests and atomic files. Imports nothing else of ours."""

@@ -1,0 +1,21 @@
+"""Import of optional libraries, with the extra to install in the error."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from declarative_ml.core.errors import MissingDependency
+
+
+def require(module: str, extra: str) -> Any:
+    """Import and return `module`. Raises MissingDependency naming `extra` when it is not installed."""
+    if not installed(module):
+        raise MissingDependency(module.partition(".")[0], extra)
+    return import_module(module)
+
+
+def installed(module: str) -> bool:
+    """Whether the top-level package of `module` can be imported, without importing it."""
+    return find_spec(module.partition(".")[0]) is not None

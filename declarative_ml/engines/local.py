@@ -1,0 +1,193 @@
+"""The local engine: runs a Plan on this machine, in threads, over a content-addressed store."""
+
+from __future__ import annotations
+
+import graphlib
+import threading
+import time
+from collections.abc import Mapping, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from declarative_ml.core.errors import DmlError, StepFailed
+from declarative_ml.core.faults import fault_point
+from declarative_ml.engines.events import Event, Listener, silent
+from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.keys import key_document, step_key
+from declarative_ml.steps import STEPS
+from declarative_ml.steps.context import Finished, StepContext, skip_reason
+from declarative_ml.store.store import Action, Store
+
+
+class Interrupted(BaseException):
+    """Raised inside a running step when the run is being stopped; not an Exception on purpose."""
+
+
+@dataclass
+class RunResult:
+    """What a run did: the action of every finished step, its key document, and its status."""
+
+    actions: dict[str, Action] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
+    """Step id -> `run`, `cached`, `skipped` or `failed`."""
+    error: DmlError | None = None
+
+
+class LocalEngine:
+    """Runs steps as soon as what they need is there; independent steps side by side."""
+
+    def __init__(
+        self,
+        store: Store,
+        workspace: Path,
+        *,
+        jobs: int,
+        threads: int,
+        file_digests: Mapping[str, str],
+        listener: Listener = silent,
+    ) -> None:
+        self.store = store
+        self.workspace = workspace
+        self.jobs = jobs
+        self.threads = threads
+        self.file_digests = file_digests
+        self.listener = listener
+        self._stop = threading.Event()
+
+    def run(self, plan: Plan, *, only: Set[str] | None = None, fresh: Set[str] = frozenset()) -> RunResult:
+        """Run the plan, or of it the steps in `only`; those in `fresh` run although cached.
+
+        Finished steps stay in the store whatever happens. On KeyboardInterrupt the running steps are
+        told to stop, are waited for, and the interrupt goes on up.
+        """
+        steps = {step.id: step for step in plan.steps if only is None or step.id in only}
+        sorter = graphlib.TopologicalSorter({step.id: set(step.inputs.values()) for step in steps.values()})
+        sorter.prepare()
+        result = RunResult()
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="dml") as pool:
+            try:
+                self._drive(steps, sorter, pool, result, fresh)
+            except BaseException:
+                self._stop.set()
+                raise
+        return result
+
+    def _drive(
+        self,
+        steps: dict[str, Step],
+        sorter: graphlib.TopologicalSorter[str],
+        pool: ThreadPoolExecutor,
+        result: RunResult,
+        fresh: Set[str],
+    ) -> None:
+        running: dict[Future[tuple[Action, str]], str] = {}
+        position = {step_id: number for number, step_id in enumerate(steps)}
+        while sorter.is_active() and (running or result.error is None):
+            ready = sorted(sorter.get_ready(), key=position.__getitem__) if result.error is None else []
+            for step_id in ready:
+                step = steps[step_id]
+                inputs = {role: result.actions[needed].digest for role, needed in step.inputs.items()}
+                document = key_document(step, inputs, self.file_digests, self.threads)
+                result.documents[step_id] = document
+                done = {
+                    name: Finished(result.status[name], item.seconds) for name, item in result.actions.items()
+                }
+                task = pool.submit(self._one, step, step_key(document), inputs, done, step_id in fresh)
+                running[task] = step_id
+            if not running:
+                continue
+            for task in wait(running, return_when=FIRST_COMPLETED).done:
+                step_id = running.pop(task)
+                self._collect(task, step_id, result)
+                if result.status[step_id] != "failed":
+                    sorter.done(step_id)
+
+    def _collect(self, task: Future[tuple[Action, str]], step_id: str, result: RunResult) -> None:
+        try:
+            action, status = task.result()
+        except DmlError as error:
+            result.status[step_id] = "failed"
+            result.error = result.error or error
+            self._stop.set()
+        except Interrupted:
+            result.status[step_id] = "failed"
+        else:
+            result.actions[step_id] = action
+            result.status[step_id] = status
+
+    def _one(
+        self, step: Step, key: str, inputs: dict[str, str], done: dict[str, Finished], fresh: bool
+    ) -> tuple[Action, str]:
+        action = None if fresh or step.effect else self.store.find(key)
+        if action is not None:
+            return self._report_hit(step, action)
+        with self.store.lock(key):
+            action = None if fresh or step.effect else self.store.find(key)
+            if action is not None:
+                return self._report_hit(step, action)
+            return self._execute(step, key, inputs, done)
+
+    def _report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
+        status = "skipped" if action.status == "skipped" else "cached"
+        self.listener(Event(step.id, "cached", step.title, 1.0, action.detail, action.seconds))
+        return action, status
+
+    def _execute(
+        self, step: Step, key: str, inputs: dict[str, str], done: dict[str, Finished]
+    ) -> tuple[Action, str]:
+        def progress(fraction: float, message: str) -> None:
+            if self._stop.is_set():
+                raise Interrupted
+            self.listener(Event(step.id, "progress", step.title, fraction, message))
+            if fraction >= 0.5:
+                fault_point(f"{step.id}:middle")
+
+        progress(0.0, "")
+        self.listener(Event(step.id, "start", step.title))
+        fault_point(f"{step.id}:start")
+        started = time.perf_counter()
+        with self.store.building() as out:
+            context = StepContext(
+                step=step,
+                inputs={role: self.store.path(digest) for role, digest in inputs.items()},
+                out=out,
+                scratch=self.store.scratch(key),
+                workspace=self.workspace,
+                key=key,
+                threads=self.threads,
+                finished=done,
+                progress=progress,
+            )
+            self._call(step, context)
+            progress(1.0, "")
+            reason = skip_reason(out)
+            status = "run" if reason is None else "skipped"
+            took = time.perf_counter() - started
+            fields = {"key": key, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
+            action = self.store.publish(out, fields)
+        self.listener(
+            Event(step.id, "skipped" if reason else "run", step.title, 1.0, reason or "", action.seconds)
+        )
+        return action, status
+
+    def _call(self, step: Step, context: StepContext) -> None:
+        try:
+            import_module(STEPS[step.kind]).run(context)
+        except DmlError as error:
+            self.listener(Event(step.id, "failed", step.title, message=error.message))
+            raise
+        except MemoryError as error:
+            raise self._failed(step, error) from error
+        except Exception as error:
+            raise self._failed(step, error) from error
+
+    def _failed(self, step: Step, error: BaseException) -> StepFailed:
+        self.listener(Event(step.id, "failed", step.title, message=str(error)))
+        return StepFailed(
+            f"step {step.id} failed: {type(error).__name__}: {error}",
+            hint="finished steps are kept; `dml run --debug` shows the traceback",
+        )

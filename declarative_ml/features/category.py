@@ -1,0 +1,114 @@
+"""Categories: texts with a limited number of levels, as codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from declarative_ml.features.base import Encoded, Feature, State
+from declarative_ml.learning.dataset import CodeColumn, EncodedNames, Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+    from declarative_ml.learning.statistics import ColumnProfile, LevelStatistics
+
+MISSING, OTHER, FIRST = 0, 1, 2
+"""The codes of a missing value, of a rare or unseen level, and of the first known level."""
+_LISTED = 50
+"""Most levels that a request's schema lists."""
+
+
+class Category(Feature):
+    """One of a limited number of levels. Codes: 0 missing, 1 rare or unseen, 2.. by falling count."""
+
+    type: Literal["category"] = "category"
+    max_levels: int = Field(default=255, ge=1, le=100_000, description="Keep at most this many, by count")
+    min_count: int | None = Field(
+        default=None,
+        ge=1,
+        description="Levels with fewer training rows count as other; absent: 2, growing slowly with the rows",
+    )
+    unseen: Literal["other", "missing"] = Field(
+        default="other", description="What a level that training did not keep becomes"
+    )
+    raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
+
+    @classmethod
+    def infer(cls, column: ColumnProfile) -> Category | None:
+        """Texts and booleans that repeat; a column of ids or free text is of no type here."""
+        if column.dtype not in ("string", "bool") or not column.distinct_exact:
+            return None
+        return cls() if column.distinct <= max(column.rows / 2, 1) else None
+
+    def accumulator(self) -> LevelStatistics:
+        """Counts of the levels."""
+        from declarative_ml.learning.statistics import LevelStatistics
+
+        return LevelStatistics()
+
+    def fit(self, statistics: LevelStatistics) -> State:  # type: ignore[override]
+        """The kept levels, in the order of their codes."""
+        least = self.min_count or default_min_count(statistics.present)
+        kept = [level for level, count in statistics.levels if count >= least]
+        return {"levels": kept[: self.max_levels]}
+
+    def layout(self, name: str, state: State) -> Layout:
+        """One column of codes."""
+        return Layout(codes=(CodeColumn(name=name, cardinality=FIRST + len(state["levels"])),))
+
+    def _default(self) -> int:
+        return OTHER if self.unseen == "other" else MISSING
+
+    def encode(self, values: pa.Array, state: State) -> Encoded:
+        """See Feature.encode."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        levels = pa.array(state["levels"], type=pa.string())
+        found = pc.index_in(values, value_set=levels).fill_null(-1).to_numpy()
+        present = pc.fill_null(pc.not_equal(values, ""), False).to_numpy(zero_copy_only=False)
+        codes = np.where(found >= 0, found + FIRST, np.where(present, self._default(), MISSING))
+        empty = np.empty((len(values), 0), dtype=np.float32)
+        return Encoded(raw=empty, scaled=empty, codes=codes.astype(np.int32)[:, None])
+
+    def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
+        """See Feature.to_onnx: one table look-up."""
+        keys = ["", *state["levels"]]
+        codes = [MISSING, *range(FIRST, FIRST + len(state["levels"]))]
+        return EncodedNames(
+            codes=graph.add(
+                "LabelEncoder",
+                [tensor],
+                keys_strings=keys,
+                values_int64s=codes,
+                default_int64=self._default(),
+            )
+        )
+
+    def field(self, state: State) -> dict[str, Any]:
+        """See Feature.field; up to 50 kept levels are listed."""
+        schema: dict[str, Any] = {"type": ["string", "null"], "examples": state["levels"][:3]}
+        if len(state["levels"]) <= _LISTED:
+            schema["enum"] = [*state["levels"], None]
+        return schema
+
+    def reference(self, statistics: LevelStatistics, state: State) -> dict[str, Any]:  # type: ignore[override]
+        """Training counts of the kept levels; `other`: rows of all the rest."""
+        counts = [statistics.counts.get(level, 0) for level in state["levels"]]
+        return {
+            "kind": "category",
+            "levels": state["levels"],
+            "counts": counts,
+            "other": statistics.present - sum(counts),
+            "missing": statistics.missing,
+            "rows": statistics.rows,
+        }
+
+
+def default_min_count(rows: int) -> int:
+    """2 up to about 6,500 rows, 5 for 100,000, 10 for a million: a third of the fourth root."""
+    return max(2, int(rows**0.25 / 3))

@@ -1,0 +1,137 @@
+"""Dates: days, calendar parts, and the parts as points on circles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from declarative_ml.features.base import Encoded, Feature, State
+from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from declarative_ml.features.date_graph import DateGraph
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+    from declarative_ml.learning.statistics import ColumnProfile, DateStatistics
+
+_PERIODS = {"month": 12.0, "weekday": 7.0, "yearday": 365.25, "hour": 24.0}
+_CLIP = 4.0
+"""Standardised days end this many deviations from their mean."""
+
+
+class Date(Feature):
+    """A date or a moment, as ISO text; other texts are missing.
+
+    Raw: days since 1970-01-01, year, month, day, weekday (0 = Monday), yearday and hour, as far as they
+    vary in training; NaN when missing. Scaled: standardised days, sine and cosine of month, weekday,
+    yearday and hour, and whether it is missing; 0 when missing.
+    """
+
+    type: Literal["date"] = "date"
+    raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
+
+    @classmethod
+    def infer(cls, column: ColumnProfile) -> Date | None:
+        """Columns that were typed as dates."""
+        return cls() if column.dtype in ("date", "timestamp") else None
+
+    def accumulator(self) -> DateStatistics:
+        """Statistics of the days and the range of each part."""
+        from declarative_ml.learning.statistics import DateStatistics
+
+        return DateStatistics()
+
+    def fit(self, statistics: DateStatistics) -> State:  # type: ignore[override]
+        """The parts that vary, and the centre and unit of the days."""
+        days = statistics.days
+        return {
+            "parts": [part for part in PARTS if statistics.varies(part)],
+            "centre": round(days.mean or 0.0),
+            "unit": (days.std or 0.0) or 1.0,
+            "indicator": statistics.missing > 0,
+            "has_time": statistics.has_time,
+            "min": days.min,
+            "max": days.max,
+        }
+
+    def layout(self, name: str, state: State) -> Layout:
+        """Columns are called `name.part`; circular ones end in `.sin` and `.cos`."""
+        scaled = [f"{name}.days"] if "days" in state["parts"] else []
+        scaled += [f"{name}.{part}.{curve}" for part in _circular(state) for curve in ("sin", "cos")]
+        scaled += [f"{name}.missing"] if state["indicator"] else []
+        return Layout(raw=tuple(f"{name}.{part}" for part in state["parts"]), scaled=tuple(scaled))
+
+    def encode(self, values: pa.Array, state: State) -> Encoded:
+        """See Feature.encode."""
+        import numpy as np
+
+        parts, valid = date_parts(values)
+        column = {part: parts[:, index] for index, part in enumerate(PARTS)}
+        raw = [np.where(valid, column[part], np.nan) for part in state["parts"]]
+        scaled = []
+        if "days" in state["parts"]:
+            standard = (column["days"] - state["centre"]) / state["unit"]
+            scaled.append(np.where(valid, np.clip(standard, -_CLIP, _CLIP), 0.0))
+        for part in _circular(state):
+            angle = column[part] * (2 * math.pi / _PERIODS[part])
+            scaled += [np.where(valid, np.sin(angle), 0.0), np.where(valid, np.cos(angle), 0.0)]
+        if state["indicator"]:
+            scaled.append(~valid)
+        codes = np.empty((len(valid), 0), dtype=np.int32)
+        return Encoded(_columns(raw, len(valid)), _columns(scaled, len(valid)), codes)
+
+    def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
+        """See Feature.to_onnx: the text is split and cast, the calendar is integer arithmetic."""
+        from declarative_ml.features.date_graph import DateGraph
+
+        date = DateGraph(graph, tensor)
+        raw = [
+            date.or_else(date.days_since(0) if part == "days" else date.part(part), math.nan)
+            for part in state["parts"]
+        ]
+        scaled = self._standard_days(graph, date, state) if "days" in state["parts"] else []
+        for part in _circular(state):
+            turn = graph.constant([[2 * math.pi / _PERIODS[part]]], "float32")
+            angle = graph.add("Mul", [graph.cast(date.part(part), "float32"), turn])
+            scaled += [date.or_else(graph.add(curve, [angle]), 0.0) for curve in ("Sin", "Cos")]
+        if state["indicator"]:
+            scaled.append(graph.cast(graph.add("Not", [date.valid]), "float32"))
+        return EncodedNames(
+            raw=graph.concat(raw) if raw else None, scaled=graph.concat(scaled) if scaled else None
+        )
+
+    @staticmethod
+    def _standard_days(graph: OnnxGraph, date: DateGraph, state: State) -> list[str]:
+        unit = graph.constant([[state["unit"]]], "float64")
+        standard = graph.cast(graph.add("Div", [date.days_since(state["centre"]), unit]), "float32")
+        ends = [graph.constant(end, "float32") for end in (-_CLIP, _CLIP)]
+        return [date.or_else(graph.add("Clip", [standard, *ends]), 0.0)]
+
+    def field(self, state: State) -> dict[str, Any]:
+        """See Feature.field."""
+        schema: dict[str, Any] = {
+            "type": ["string", "null"],
+            "description": "YYYY-MM-DDTHH:MM:SS" if state["has_time"] else "YYYY-MM-DD",
+        }
+        if state["max"] is not None:
+            schema["examples"] = [iso_from_days(state["max"], with_time=state["has_time"])]
+        return schema
+
+    def reference(self, statistics: DateStatistics, state: State) -> dict[str, Any]:  # type: ignore[override]
+        """Twenty bins of the days since 1970-01-01; see `learning.histograms.quantile_bins`."""
+        from declarative_ml.learning.histograms import quantile_bins
+
+        return {"kind": "date", **quantile_bins(statistics.days)}
+
+
+def _circular(state: State) -> list[str]:
+    return [part for part in _PERIODS if part in state["parts"]]
+
+
+def _columns(columns: list[np.ndarray], rows: int) -> np.ndarray:
+    import numpy as np
+
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.empty((rows, 0), dtype=np.float32)

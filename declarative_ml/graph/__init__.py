@@ -1,0 +1,1 @@
+"""Plan and Step (frozen, JSON-serialisable), and the ONNX graph builder."""

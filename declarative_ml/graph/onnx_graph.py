@@ -1,0 +1,149 @@
+"""A small builder for the one ONNX graph: names, constants, and a closed list of operators.
+
+Feature types and models add nodes through `OnnxGraph.add`, which refuses operators outside
+`FEATURE_OPS | MODEL_OPS`: converters for other formats implement these operators, never features.
+All tensors are two-dimensional, [rows, width].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from onnx import ModelProto
+
+OPSET = 20
+ML_OPSET = 5
+IR_VERSION = 10
+
+FEATURE_OPS = frozenset(
+    ["Add", "And", "Cast", "Clip", "Concat", "Cos", "Div", "Equal", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LabelEncoder", "Less", "LessOrEqual", "Log", "Mod", "Mul", "Not", "Or", "ReduceSum", "RegexFullMatch", "Reshape", "Sign", "Sin", "Sqrt", "StringConcat", "StringSplit", "Sub", "Where", "Abs", "Pow", "Slice", "Max", "Min"]
+)
+MODEL_OPS = frozenset(
+    ["Gemm", "MatMul", "Relu", "Gelu", "Erf", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "LayerNormalization", "TreeEnsemble", "Exp", "Neg", "ArgMax", "Unsqueeze", "Squeeze", "ReduceMean", "Transpose"]
+)
+_ML_DOMAIN = frozenset({"LabelEncoder", "TreeEnsemble"})
+
+
+class OnnxGraph:
+    """A graph under construction. Tensor names are strings; constants are deduplicated by value."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Any] = []
+        self._constants: dict[tuple[Any, ...], str] = {}
+        self._initializers: list[Any] = []
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+        self._count = 0
+
+    def input(self, name: str, dtype: str) -> str:
+        """Declare the raw column `name` as a graph input [N, 1] of `float32`, `int64` or `string`."""
+        from onnx import helper
+
+        self._inputs.append(helper.make_tensor_value_info(name, _element_type(dtype), ["N", 1]))
+        return name
+
+    def output(self, tensor: str, name: str, dtype: str, width: int | None = 1) -> None:
+        """Expose `tensor` as the graph output `name`, [N, width] (or [N] when width is None)."""
+        from onnx import helper
+
+        self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        shape: list[str | int] = ["N"] if width is None else ["N", width]
+        self._outputs.append(helper.make_tensor_value_info(name, _element_type(dtype), shape))
+
+    def constant(self, value: Any, dtype: str | None = None) -> str:
+        """A constant tensor; lists of str become string tensors. Equal constants share one name."""
+        import numpy as np
+        from onnx import TensorProto, helper, numpy_helper
+
+        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
+        if array.dtype.kind in "UO":
+            flat = [str(item) for item in array.ravel()]
+            key: tuple[Any, ...] = ("string", array.shape, tuple(flat))
+        else:
+            key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"const_{len(self._constants)}"
+            if array.dtype.kind in "UO":
+                encoded = [item.encode() for item in flat]
+                tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, encoded)
+            else:
+                tensor = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+            self._initializers.append(tensor)
+            self._constants[key] = name
+        return self._constants[key]
+
+    def add(self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any) -> str:
+        """Append one node and return the name of its first output (`name:i` style names for the rest).
+
+        Raises ValueError for an operator outside the closed list.
+        """
+        return self.add_many(operator, inputs, outputs=outputs, **attributes)[0]
+
+    def add_many(
+        self, operator: str, inputs: Sequence[str], *, outputs: int, **attributes: Any
+    ) -> list[str]:
+        """Append one node and return the names of all its outputs."""
+        from onnx import helper
+
+        if operator not in FEATURE_OPS | MODEL_OPS:
+            raise ValueError(f"operator {operator!r} is not on the closed list of graph operators")
+        self._count += 1
+        names = [f"t{self._count}_{index}" if index else f"t{self._count}" for index in range(outputs)]
+        domain = "ai.onnx.ml" if operator in _ML_DOMAIN else ""
+        self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
+        return names
+
+    # The shorthands below keep feature fragments readable.
+
+    def cast(self, tensor: str, dtype: str) -> str:
+        """Cast to `float32`, `float64`, `int64`, `bool` or `string`."""
+        return self.add("Cast", [tensor], to=_element_type(dtype))
+
+    def concat(self, tensors: Sequence[str]) -> str:
+        """Join columns: [N, a], [N, b] -> [N, a + b]."""
+        return tensors[0] if len(tensors) == 1 else self.add("Concat", tensors, axis=1)
+
+    def gather(self, table: Any, codes: str) -> str:
+        """Look rows of `table` [L, W] float32 up by int64 `codes` [N, 1]: -> [N, W]."""
+        import numpy as np
+
+        values = np.asarray(table, dtype=np.float32)
+        found = self.add("Gather", [self.constant(values), codes], axis=0)  # [N, 1, W]
+        shape = self.constant(np.array([-1, values.shape[1]], dtype=np.int64))
+        return self.add("Reshape", [found, shape])
+
+    def build(self, name: str, metadata: dict[str, str]) -> ModelProto:
+        """The finished, checked model. Raises onnx.checker.ValidationError when it is malformed."""
+        from onnx import checker, helper
+
+        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="declarative-ml"
+        )
+        helper.set_model_props(model, metadata)
+        checker.check_model(model, full_check=True)
+        return model
+
+
+def _element_type(dtype: str) -> int:
+    from onnx import TensorProto
+
+    types: dict[str, int] = {
+        "float32": TensorProto.FLOAT,
+        "float64": TensorProto.DOUBLE,
+        "int64": TensorProto.INT64,
+        "bool": TensorProto.BOOL,
+        "string": TensorProto.STRING,
+    }
+    return types[dtype]
+
+
+def constant_array(values: Sequence[float]) -> np.ndarray:
+    """A [1, n] float32 row, ready to broadcast over [N, n]."""
+    import numpy as np
+
+    return np.asarray(values, dtype=np.float32).reshape(1, -1)

@@ -1,0 +1,1 @@
+"""What learning needs and no single model owns: task, dataset, splits, statistics, metrics, calibration."""

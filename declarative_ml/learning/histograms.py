@@ -1,0 +1,55 @@
+"""Pictures of a number column, made from its statistics: histogram, reference bins, commonest values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from declarative_ml.learning.statistics import NumberStatistics
+
+_BINS = 20
+
+
+def histogram(numbers: NumberStatistics) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Bin edges [B + 1] and counts [B] for a picture of the column; at least one value is needed.
+
+    One bin a value for few whole numbers, else equal widths between the 0.5 % and 99.5 % quantiles,
+    so that one huge value does not hide the rest; values outside count in the outermost bins.
+    """
+    least, low, high, most = numbers.quantiles([0, 0.005, 0.995, 1]).tolist()
+    if numbers.integral and most - least < _BINS:
+        edges = np.arange(least, most + 2) - 0.5
+    elif low == high:
+        edges = np.array([low - 0.5, low + 0.5])
+    else:
+        ends = (least, most) if most - least <= 2 * (high - low) else (low, high)
+        edges = np.linspace(*ends, _BINS + 1)
+    counts, _ = np.histogram(np.clip(numbers.sample, edges[0], edges[-1]), edges)
+    return tuple(edges.tolist()), tuple(numbers.scaled_counts(counts))
+
+
+def quantile_bins(numbers: NumberStatistics) -> dict[str, Any]:
+    """The reference for drift (JSON): `edges` [B + 1] of up to 20 bins of about equal `counts` [B].
+
+    Bin i is edges[i] <= x < edges[i + 1]; the outermost bins also take everything beyond them.
+    `missing` and `rows` are counted beside. Without values there are no bins.
+    """
+    counted: dict[str, Any] = {"missing": numbers.missing, "rows": numbers.rows}
+    if not numbers.present:
+        return {"edges": [], "counts": [], **counted}
+    sample = numbers.sample
+    shares = np.linspace(0, 1, _BINS + 1)
+    edges = np.unique(np.quantile(sample, shares, method="closest_observation"))
+    edges = np.append(edges, edges[0]) if len(edges) == 1 else edges
+    inner = np.searchsorted(edges[1:-1], sample, side="right")
+    counts = np.bincount(inner, minlength=len(edges) - 1)
+    return {"edges": edges.tolist(), "counts": numbers.scaled_counts(counts), **counted}
+
+
+def most_frequent(numbers: NumberStatistics, most: int) -> list[tuple[float, int]]:
+    """The (at most `most`) commonest sampled values with their counts; ties by value."""
+    values, counts = np.unique(numbers.sample, return_counts=True)
+    order = np.lexsort((values, -counts))[:most]
+    return list(zip(values[order].tolist(), numbers.scaled_counts(counts[order]), strict=True))

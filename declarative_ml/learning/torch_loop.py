@@ -1,0 +1,357 @@
+"""The one training loop for networks in torch: own batches, early stopping, exact resume.
+
+What a step does depends on nothing but the configuration: the order of the rows is a function of
+(seed, epoch), the learning rate of (step, horizon), and random masks come from a generator of the
+loop's own, never from torch's global one, so that steps in other threads cannot disturb it. A
+checkpoint holds everything else. A run that was killed anywhere and started again therefore ends
+in the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from declarative_ml.core.atomic import write_bytes
+from declarative_ml.core.digest import digest_json
+from declarative_ml.core.errors import StepFailed
+from declarative_ml.core.faults import fault_point
+from declarative_ml.core.optional import require
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_SEAL_BYTES = 32
+"""A checkpoint begins with a hash over its configuration and content: a foreign or torn one is ignored."""
+
+PROGRESS_SECONDS = 0.5
+"""Within a long epoch, progress is reported (and may interrupt) this often."""
+
+
+class Learner(Protocol):
+    """A network with its training rows: what the loop needs to know of it."""
+
+    parameters: dict[str, torch.Tensor]
+    """Leaf tensors that the loop changes in place."""
+    decayed: frozenset[str]
+    """Names of the parameters that weight decay applies to."""
+
+    def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Mean loss over the training rows at the positions `rows`, for the current parameters."""
+
+    def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
+        """Loss of `weights` on the validation rows; None when there are none."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. Everything here enters the fingerprint of a checkpoint, `threads` included."""
+
+    rows: int
+    batch_size: int
+    epochs: int
+    """Stop after this many."""
+    horizon: int
+    """The epochs that the learning-rate schedule spans: a run of fewer epochs is a prefix of it."""
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    """Stop when this many epochs in a row have not improved the validation loss."""
+    seed: int
+    threads: int
+    average: float = 1.0
+    """Weights are averaged exponentially over about this many epochs; 0 switches it off."""
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return math.ceil(self.rows / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best weights (the last, without validation), and how they were found."""
+
+    weights: dict[str, np.ndarray]
+    epochs: int
+    """The epoch that the weights are from, counted from 1."""
+    curve: list[dict[str, float]]
+
+
+@dataclass
+class _Position:
+    """Where a run stands: all that a checkpoint holds beside tensors of the network and optimiser."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    done: bool = False
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def learning_rate_at(fraction: float, peak: float) -> float:
+    """The learning rate after `fraction` (0..1) of the horizon: warm-up, flat, then cosine to zero."""
+    warm, flat = 0.05, 0.3
+    if fraction < warm:
+        return peak * (0.1 + 0.9 * fraction / warm)
+    if fraction < flat:
+        return peak
+    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, (fraction - flat) / (1.0 - flat))))
+
+
+def train_network(
+    learner: Learner,
+    settings: Settings,
+    *,
+    scratch: Path,
+    identity: str,
+    progress: Callable[[float, str], None],
+    checkpoint_seconds: float = 2.0,
+) -> Trained:
+    """Train the learner, resuming from the checkpoint in `scratch` where one fits.
+
+    `identity` names what the settings do not: the network and its data. `checkpoint_seconds` is the
+    least time between two checkpoints; 0 writes one after every batch. Whatever `progress` raises
+    goes through, after a checkpoint of the position reached.
+    """
+    torch = require("torch", "torch")
+    torch.set_num_threads(settings.threads)
+    run = _Run(learner, settings, scratch / "checkpoint.pt", identity, progress, checkpoint_seconds)
+    run.resume()
+    while not run.position.done:
+        run.epoch()
+    return run.result()
+
+
+class _Optimizer:
+    """AdamW (Loshchilov & Hutter, ICLR 2019) over all parameters as one flat tensor.
+
+    The learner's parameters and their gradients become views of it, so a step costs one fused call
+    however many parameters there are: torch.optim spends more than that on bookkeeping.
+    """
+
+    def __init__(self, learner: Learner, settings: Settings) -> None:
+        import torch
+
+        names = sorted(learner.parameters, key=lambda name: name not in learner.decayed)
+        tensors = [learner.parameters[name] for name in names]
+        self.weights = torch.cat([tensor.detach().flatten() for tensor in tensors])
+        self.weight_decay = settings.weight_decay
+        self.gradient = torch.zeros_like(self.weights)
+        self.moments = [torch.zeros_like(self.weights), torch.zeros_like(self.weights)]
+        self.step_count = torch.zeros(())
+        self.names = names
+        self.shapes = [tensor.shape for tensor in tensors]
+        for tensor, weights, gradient in zip(
+            tensors, self.views(self.weights).values(), self.views(self.gradient).values()
+        ):
+            tensor.data, tensor.grad = weights, gradient
+        self.decayed = self.weights[: sum(learner.parameters[name].numel() for name in learner.decayed)]
+
+    def views(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """A flat tensor as named parameters."""
+        parts = flat.split([shape.numel() for shape in self.shapes])
+        return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes)}
+
+    def step(self, learning_rate: float) -> None:
+        """Move the weights along the gradient, then clear it."""
+        from torch.optim.adamw import adamw
+
+        self.decayed.mul_(1.0 - learning_rate * self.weight_decay)
+        adamw(
+            [self.weights],
+            [self.gradient],
+            [self.moments[0]],
+            [self.moments[1]],
+            [],
+            [self.step_count],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=0.0,  # done above, for the decayed ones only
+            eps=1e-8,
+            maximize=False,
+        )
+        self.gradient.zero_()
+
+    def content(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint must hold."""
+        first, second = self.moments
+        return {"weights": self.weights, "first": first, "second": second, "count": self.step_count}
+
+    def restore(self, content: dict[str, torch.Tensor]) -> None:
+        """Continue from `content`."""
+        for name, tensor in self.content().items():
+            tensor.copy_(content[name])
+
+
+class _Run:
+    """One training run: optimiser, averages and position, moved on by `epoch`."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        settings: Settings,
+        path: Path,
+        identity: str,
+        progress: Callable[[float, str], None],
+        checkpoint_seconds: float,
+    ) -> None:
+        torch = require("torch", "torch")
+        self.learner, self.settings, self.path = learner, settings, path
+        self.progress, self.checkpoint_seconds = progress, checkpoint_seconds
+        self.fingerprint = digest_json(
+            {"settings": asdict(settings), "identity": identity, "torch": torch.__version__}
+        )
+        self.position = _Position()
+        self.optimizer = _Optimizer(learner, settings)
+        self.average = self.optimizer.weights.clone()
+        self.best = self.average.clone()
+        self.generator = torch.Generator().manual_seed(_mix(settings.seed, 0, 1))
+        self.saved_at = self.reported_at = time.monotonic()
+
+    def epoch(self) -> None:
+        """The rest of the current epoch, its validation, and the report."""
+        position, settings = self.position, self.settings
+        order = epoch_order(settings.rows, settings.seed, position.epoch)
+        while position.batch < settings.steps:
+            start, end = (settings.rows * k // settings.steps for k in (position.batch, position.batch + 1))
+            position.loss_sum += self._step(order[start:end]) * (end - start)
+            position.batch += 1
+            if position.batch < settings.steps:
+                self._pause(f"torch:epoch:{position.epoch + 1}:batch:{position.batch}")
+        self._finish_epoch()
+        self._save_if_due()
+        fault_point(f"torch:epoch:{position.epoch}")
+        self._report(self._message())
+
+    def _step(self, rows: torch.Tensor) -> float:
+        position, settings = self.position, self.settings
+        done = position.epoch + position.batch / settings.steps
+        loss = self.learner.loss(rows, self.generator)
+        loss.backward()
+        self.optimizer.step(learning_rate_at(done / settings.horizon, settings.learning_rate))
+        self._update_average()
+        return float(loss.detach())
+
+    def _update_average(self) -> None:
+        settings = self.settings
+        taken = self.position.epoch * settings.steps + self.position.batch + 1
+        window = settings.average * settings.steps
+        # Early on the average is over the steps taken so far, or it would remember the random start.
+        self.average.lerp_(self.optimizer.weights, 1.0 / max(1.0, min(window, taken / 2.0)))
+
+    def _finish_epoch(self) -> None:
+        position, settings = self.position, self.settings
+        train_loss = position.loss_sum / settings.rows
+        if not math.isfinite(train_loss):
+            raise StepFailed(
+                f"training diverged: the loss is {train_loss} in epoch {position.epoch + 1}",
+                hint="lower learning_rate",
+            )
+        position.epoch += 1
+        position.batch, position.loss_sum = 0, 0.0
+        validation = self.learner.validation_loss(self.optimizer.views(self.average))
+        point = {"step": float(position.epoch), "train": train_loss}
+        if validation is not None:
+            point["validation"] = validation
+        position.curve.append(point)
+        if validation is None or validation < position.best_loss or position.best_epoch == 0:
+            position.best_loss = math.inf if validation is None else validation
+            position.best_epoch = position.epoch
+            self.best = self.average.clone()
+        waited = position.epoch - position.best_epoch
+        position.done = position.epoch >= settings.epochs or waited >= settings.patience
+
+    def _pause(self, name: str) -> None:
+        """Between two batches: the place to save, to be killed, and to be interrupted."""
+        self._save_if_due()
+        fault_point(name)
+        if time.monotonic() - self.reported_at >= PROGRESS_SECONDS:
+            self._report(self._message())
+
+    def _report(self, message: str) -> None:
+        position, settings = self.position, self.settings
+        done = (position.epoch + position.batch / settings.steps) / settings.epochs
+        self.reported_at = time.monotonic()
+        try:
+            self.progress(1.0 if position.done else min(1.0, done), message)
+        except BaseException:
+            self.save()
+            raise
+
+    def _message(self) -> str:
+        position = self.position
+        number = position.epoch + (1 if position.batch else 0)
+        parts = [f"epoch {number}/{self.settings.epochs}"]
+        if position.curve:
+            parts.append(f"loss {position.curve[-1]['train']:.3f}")
+            if "validation" in position.curve[-1]:
+                parts.append(f"validation {position.curve[-1]['validation']:.3f}")
+        return " · ".join(parts)
+
+    def result(self) -> Trained:
+        """The best weights as arrays."""
+        weights = {name: tensor.numpy() for name, tensor in self.optimizer.views(self.best).items()}
+        return Trained(weights, self.position.best_epoch, self.position.curve)
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, atomically."""
+        import torch
+
+        content = {
+            "position": asdict(self.position),
+            "optimizer": self.optimizer.content(),
+            "average": self.average,
+            "best": self.best,
+            "generator": self.generator.get_state(),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        payload = buffer.getvalue()
+        write_bytes(self.path, self._seal(payload) + payload)
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Continue from the checkpoint if there is a whole one of this very configuration."""
+        import torch
+
+        stored = self.path.read_bytes() if self.path.exists() else b""
+        seal, payload = stored[:_SEAL_BYTES], stored[_SEAL_BYTES:]
+        if seal != self._seal(payload):
+            return
+        content = torch.load(io.BytesIO(payload), weights_only=True)
+        self.optimizer.restore(content["optimizer"])
+        self.average, self.best = content["average"], content["best"]
+        self.generator.set_state(content["generator"])
+        self.position = _Position(**content["position"])
+
+    def _seal(self, payload: bytes) -> bytes:
+        return hashlib.sha256(self.fingerprint.encode() + payload).digest()
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order in which `epoch` visits the rows: a permutation that (seed, epoch) alone decide."""
+    import torch
+
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(_mix(seed, epoch, 0)))
+
+
+def _mix(seed: int, number: int, purpose: int) -> int:
+    """One 63-bit seed from three numbers, so that neighbouring seeds share no stream."""
+    return int(digest_json([seed, number, purpose])[:15], 16)

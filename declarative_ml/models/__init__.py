@@ -1,0 +1,13 @@
+"""The shelf of models: one file each."""
+
+from declarative_ml.core.component import Shelf
+from declarative_ml.models.base import Model
+
+MODELS: Shelf[Model] = Shelf(
+    "model",
+    {
+        "linear": "declarative_ml.models.linear:Linear",
+        "lightgbm": "declarative_ml.models.lightgbm:LightGBM",
+        "mlp": "declarative_ml.models.mlp:MLP",
+    },
+)

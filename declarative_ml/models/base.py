@@ -1,0 +1,109 @@
+"""What every model knows: how to fit, how to predict at training time, how to become a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from declarative_ml.core.component import Component
+from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.task import Task, TaskType
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+    from declarative_ml.learning.dataset import EncodedNames
+
+State = dict[str, "np.ndarray"]
+"""Fitted parameters as named arrays; text (a LightGBM model) as an array of uint8. Never pickled."""
+
+Work = dict[str, int]
+"""How much was done, for example {"rounds": 213} or {"epochs": 18}: what a refit repeats."""
+
+
+def _no_progress(fraction: float, message: str) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What the engine hands to `fit` beside the data."""
+
+    task: Task
+    seed: int
+    threads: int
+    scratch: Path
+    """A folder that survives a kill: checkpoints go here."""
+    progress: Callable[[float, str], None] = _no_progress
+    """Call with the done fraction 0..1 and a short message ("epoch 3/50 · loss 0.31").
+
+    It raises to interrupt the run, so call it often: every round or epoch at least."""
+    work: Work | None = None
+    """Set for a refit: do exactly this much, with no validation rows and no early stopping."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` returns."""
+
+    state: State
+    work: Work
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """The learning curve: one dict a round or epoch, keys "step", "train" and "validation" (the loss)."""
+
+
+class Model(Component):
+    """A learner. `fit` and `predict` see a Dataset; `to_onnx` adds the same function to the graph."""
+
+    tasks: ClassVar[frozenset[TaskType]] = frozenset({"binary", "multiclass", "number"})
+
+    def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
+        """Learn from `train`; `validation` acts through early stopping only."""
+        raise NotImplementedError
+
+    def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
+        """Margins [N, task.width] as float64 (see learning.task)."""
+        raise NotImplementedError
+
+    def to_onnx(
+        self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task
+    ) -> str:
+        """Add the model to the graph. Returns the float32 tensor of margins [N, task.width].
+
+        `names.raw` is [N, R], `names.scaled` [N, S] and `names.codes` int64 [N, C]: all columns of the
+        layout, joined.
+        """
+        raise NotImplementedError
+
+    def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
+        """The work for the refit on all rows, from the works that the folds' early stopping chose.
+
+        `fit_rows` is the mean number of rows that a fold was fitted on.
+        """
+        import statistics
+
+        return {name: round(statistics.median(work[name] for work in works)) for name in works[0]}
+
+    def importance(self, state: State, layout: Layout) -> dict[str, float]:
+        """Importance by column of the layout, where the model has a native notion of it."""
+        return {}
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a state as one .npz file of plain arrays (no pickle), with equal bytes for equal states."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {name: np.ascontiguousarray(state[name]) for name in sorted(state)}
+    with path.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def load_state(path: Path) -> State:
+    """Read what `save_state` wrote."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

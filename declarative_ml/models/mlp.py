@@ -1,0 +1,160 @@
+"""A neural network for tables: embeddings for codes, piecewise-linear numbers, dense layers.
+
+Numbers enter as themselves and as piecewise-linear ramps between training quantiles (Gorishniy et
+al., "On embeddings for numerical features in tabular deep learning", NeurIPS 2022), codes through
+one embedding table. Several independent networks are trained side by side on the same batches and
+their margins averaged (a deep ensemble in one pass; compare TabM, Gorishniy et al., ICLR 2025).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from declarative_ml.core.digest import digest_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.optional import require
+from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.task import Task
+from declarative_ml.learning.torch_loop import Settings, train_network
+from declarative_ml.models.base import FitContext, Fitted, Model, State
+from declarative_ml.models.mlp_inference import add_network, margins
+from declarative_ml.models.mlp_network import Activation, Design, Network
+
+if TYPE_CHECKING:
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+    from declarative_ml.learning.dataset import EncodedNames
+
+_BLOCK = 16_384
+"""Rows predicted at a time."""
+
+
+class MLP(Model):
+    """Dense networks, averaged. Options left out are chosen by the number of training rows."""
+
+    type: Literal["mlp"] = "mlp"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+
+    layers: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        default=(128, 128), min_length=1, description="Width of each hidden layer"
+    )
+    networks: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Networks trained side by side and averaged. By rows when absent",
+    )
+    activation: Activation = Field(default="relu", description="Function between the layers")
+    dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="Share of hidden units left out of a training step"
+    )
+    embedding_size: int = Field(default=8, ge=1, le=1024, description="Width of a category's embedding")
+    bins: int | None = Field(
+        default=None,
+        ge=0,
+        le=256,
+        description="Ramps that a number is cut into; 0: none. By rows when absent",
+    )
+    learning_rate: float = Field(default=4e-3, gt=0.0, le=1.0, description="Peak learning rate (AdamW)")
+    weight_decay: float = Field(
+        default=0.02, ge=0.0, le=10.0, description="Decay of the weights, not the biases"
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Passes over the rows at most; the learning rate falls to zero over them. By rows when absent",
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Rows of a training step. By rows when absent"
+    )
+    early_stopping: int = Field(
+        default=8,
+        ge=1,
+        le=100_000,
+        description="Epochs without a better validation loss before training stops",
+    )
+
+    def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
+        """Learn. The work is `epochs` and `fit_rows`, the rows by which absent options were chosen.
+
+        Raises DataError when there is no column to learn from, MissingDependency without torch.
+        """
+        require("torch", "torch")
+        if not train.layout.scaled and not train.layout.codes:
+            raise DataError(
+                "the mlp has no column to learn from",
+                hint="add a number, binary, date or category feature, or leave the mlp out",
+            )
+        work = context.work or {}
+        rows = work.get("fit_rows", len(train))
+        network = Network(
+            self._design(rows), context.task, context.seed, train, None if context.work else validation
+        )
+        trained = train_network(
+            network,
+            self._settings(rows, len(train), context),
+            scratch=context.scratch,
+            identity=digest_json(network.identity),
+            progress=context.progress,
+        )
+        state = network.state(trained)
+        return Fitted(state=state, work={"epochs": trained.epochs, "fit_rows": rows}, curve=trained.curve)
+
+    def _design(self, rows: int) -> Design:
+        return Design(
+            layers=self.layers,
+            networks=self.networks or default_networks(rows),
+            activation=self.activation,
+            dropout=self.dropout,
+            embedding_size=self.embedding_size,
+            bins=default_bins(rows) if self.bins is None else self.bins,
+        )
+
+    def _settings(self, fit_rows: int, rows: int, context: FitContext) -> Settings:
+        horizon = self.epochs or default_epochs(fit_rows)
+        return Settings(
+            rows=rows,
+            batch_size=self.batch_size or default_batch_size(fit_rows),
+            epochs=(context.work or {}).get("epochs", horizon),
+            horizon=horizon,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.early_stopping,
+            seed=context.seed,
+            threads=context.threads,
+        )
+
+    def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
+        """Margins [N, task.width] as float64, computed in float32 as the graph does."""
+        found = [np.zeros((0, task.width))]
+        for start in range(0, len(data), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            found.append(margins(state, data.scaled[rows], data.codes[rows], self.activation))
+        return np.concatenate(found)
+
+    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
+        """The same network as Gather, Min, Max, Clip, Gemm and the activation."""
+        return add_network(graph, state, names, self.activation)
+
+
+def default_batch_size(rows: int) -> int:
+    """About 1/64 of the rows, as a power of two from 32 to 1024."""
+    return int(min(1024, max(32, 2 ** round(np.log2(max(rows, 1) / 64)))))
+
+
+def default_epochs(rows: int) -> int:
+    """Many for few rows: 60 up to about 1,700 rows, 12 from about 43,000."""
+    return int(min(60, max(12, round(2500 / max(rows, 1) ** 0.5))))
+
+
+def default_networks(rows: int) -> int:
+    """More where rows are few: a pass is cheap there, and single networks differ most."""
+    return 8 if rows <= 10_000 else 2
+
+
+def default_bins(rows: int) -> int:
+    """Finer where rows are many: from 4 to 16."""
+    return int(min(16, max(4, rows // 150)))

@@ -1,0 +1,241 @@
+"""The network behind `mlp`: torch tensors beside the training rows, a Learner for the training loop."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.task import Task
+from declarative_ml.learning.torch_loop import Trained
+from declarative_ml.models.base import State
+
+if TYPE_CHECKING:
+    import torch
+
+Activation = Literal["relu", "silu", "gelu", "tanh"]
+
+VALIDATION_BLOCK = 16_384
+"""Validation rows go through the network in blocks of this many: bounded memory."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the network looks like."""
+
+    layers: tuple[int, ...]
+    networks: int
+    activation: Activation
+    dropout: float
+    embedding_size: int
+    bins: int
+
+
+class Network:
+    """The parameters as torch tensors beside the training rows: a Learner for the loop."""
+
+    def __init__(
+        self, design: Design, task: Task, seed: int, train: Dataset, validation: Dataset | None
+    ) -> None:
+        import torch
+
+        self.design, self.task = design, task
+        self.generator = torch.Generator().manual_seed(seed)
+        self.scaling = _target_scaling(train, task)
+        self.inputs = _input_arrays(train, design.bins)
+        self.tensors = {name: torch.from_numpy(array) for name, array in self.inputs.items()}
+        self.parameters = self._initial(train.layout)
+        self.decayed = frozenset(name for name in self.parameters if name.startswith("weight"))
+        self.train = self._rows(train)
+        self.validation = None if validation is None or not len(validation) else self._rows(validation)
+        digest = hashlib.sha256(np.ascontiguousarray(train.target).tobytes()).hexdigest()
+        shapes = {name: list(tensor.shape) for name, tensor in self.parameters.items()}
+        held_out = 0 if validation is None else len(validation)
+        self.identity: list[Any] = [asdict(design), task.model_dump(), shapes, digest, held_out]
+
+    def _initial(self, layout: Layout) -> dict[str, torch.Tensor]:
+        import torch
+
+        parameters: dict[str, torch.Tensor] = {}
+        size, networks = self.design.embedding_size, self.design.networks
+        width = len(layout.scaled) + len(self.inputs["ramp_column"]) + size * len(layout.codes)
+        if layout.codes:
+            levels = sum(column.cardinality for column in layout.codes)
+            table = torch.randn(levels, size, generator=self.generator) * 0.3
+            for offset in self.inputs["offsets"]:
+                table[offset : offset + 2] = 0.0  # missing and unseen begin, and may stay, neutral
+            parameters["table"] = table
+        for number, out in enumerate([*self.design.layers, self.task.width]):
+            last = number == len(self.design.layers)
+            spread = (1.0 if last else 2.0) / width
+            weight = torch.randn(networks, width, out, generator=self.generator) * spread**0.5
+            parameters[f"weight{number}"] = weight * 0.1 if last else weight
+            parameters[f"bias{number}"] = torch.zeros(networks, 1, out)
+            width = out
+        first = parameters["weight0"]  # one wide matrix: every network reads the same inputs
+        parameters["weight0"] = first.transpose(0, 1).reshape(first.shape[1], -1).contiguous()
+        parameters["bias0"] = parameters["bias0"].reshape(-1)
+        return {name: tensor.requires_grad_() for name, tensor in parameters.items()}
+
+    def _rows(self, data: Dataset) -> tuple[torch.Tensor, ...]:
+        """Scaled, codes (offset into the table), target and weight (mean 1) as tensors."""
+        import torch
+
+        scaled = np.array(data.scaled, dtype=np.float32)
+        codes = data.codes + self.inputs["offsets"]
+        if self.task.is_classification:
+            target = torch.from_numpy(np.array(data.target, dtype=np.int64))
+        else:
+            center, spread = self.scaling[:2]
+            target = torch.from_numpy(((data.target - center) / spread).astype(np.float32))
+        weight = np.ones(len(data)) if data.weight is None else data.weight / np.mean(data.weight)
+        return (
+            torch.from_numpy(scaled),
+            torch.from_numpy(codes.astype(np.int64)),
+            target,
+            torch.from_numpy(weight.astype(np.float32)),
+        )
+
+    def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The mean over the networks of each one's weighted loss."""
+        scaled, codes, target, weight = (tensor.index_select(0, rows) for tensor in self.train)
+        outputs = self._forward(self.parameters, scaled, codes, generator)
+        return (self._row_losses(outputs, target) * weight).mean()
+
+    def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
+        """The loss of the averaged margins."""
+        import torch
+
+        if self.validation is None:
+            return None
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(self.validation[0]), VALIDATION_BLOCK):
+                scaled, codes, target, weight = (
+                    part[start : start + VALIDATION_BLOCK] for part in self.validation
+                )
+                outputs = self._forward(weights, scaled, codes, None).mean(0, keepdim=True)
+                total += float((self._row_losses(outputs, target) * weight).sum())
+        return total / len(self.validation[0])
+
+    def _row_losses(self, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Losses [networks, rows] of margins [networks, rows, width]."""
+        from torch.nn import functional
+
+        networks, rows, _ = outputs.shape
+        repeated = target.expand(networks, rows)
+        if self.task.type == "multiclass":
+            flat = functional.cross_entropy(outputs.flatten(0, 1), repeated.reshape(-1), reduction="none")
+            return flat.view(networks, rows)
+        margins = outputs[:, :, 0]
+        if self.task.type == "binary":
+            return functional.binary_cross_entropy_with_logits(
+                margins, repeated.to(margins.dtype), reduction="none"
+            )
+        return (margins - repeated).square()
+
+    def _forward(
+        self,
+        weights: dict[str, torch.Tensor],
+        scaled: torch.Tensor,
+        codes: torch.Tensor,
+        generator: torch.Generator | None,
+    ) -> torch.Tensor:
+        """Margins [networks, rows, width]; dropout where there is a generator."""
+        import torch
+
+        inputs = self._encode(weights, scaled, codes)
+        hidden = torch.addmm(weights["bias0"], inputs, weights["weight0"])
+        hidden = hidden.view(len(inputs), self.design.networks, -1).transpose(0, 1)
+        for number in range(1, len(self.design.layers) + 1):
+            hidden = _activate(hidden, self.design.activation)
+            if self.design.dropout and generator is not None:
+                kept = torch.empty_like(hidden).bernoulli_(1.0 - self.design.dropout, generator=generator)
+                hidden = hidden * kept / (1.0 - self.design.dropout)
+            hidden = torch.baddbmm(weights[f"bias{number}"], hidden, weights[f"weight{number}"])
+        return hidden
+
+    def _encode(
+        self, weights: dict[str, torch.Tensor], scaled: torch.Tensor, codes: torch.Tensor
+    ) -> torch.Tensor:
+        import torch
+        from torch.nn import functional
+
+        fixed = self.tensors
+        scaled = torch.minimum(torch.maximum(scaled, fixed["low"]), fixed["high"])
+        ramps = scaled.index_select(1, fixed["ramp_column"])
+        ramps = ramps.sub_(fixed["ramp_start"]).mul_(fixed["ramp_scale"]).clamp_(0.0, 1.0)
+        parts = [scaled, ramps]
+        if codes.shape[1]:
+            parts.append(functional.embedding(codes, weights["table"]).flatten(1))
+        return torch.cat(parts, dim=1)
+
+    def state(self, trained: Trained) -> State:
+        """Plain arrays, as `mlp_inference` reads them."""
+        state: State = {**self.inputs, "scaling": self.scaling}
+        state.update({name: np.asarray(weight) for name, weight in trained.weights.items()})
+        return state
+
+
+def _activate(hidden: torch.Tensor, activation: str) -> torch.Tensor:
+    import torch
+    from torch.nn import functional
+
+    if activation == "relu":
+        return torch.relu(hidden)
+    if activation == "silu":
+        return functional.silu(hidden)
+    return torch.tanh(hidden) if activation == "tanh" else functional.gelu(hidden, approximate="tanh")
+
+
+def _target_scaling(train: Dataset, task: Task) -> np.ndarray:
+    """Mean, standard deviation, least and greatest training target; classes: nothing to scale."""
+    if task.is_classification:
+        return np.zeros(0)
+    target = np.asarray(train.target, dtype=np.float64)
+    return np.array([target.mean(), target.std() or 1.0, target.min(), target.max()])
+
+
+def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:
+    """Training ranges of the scaled columns, their ramps, and where each code column begins in the table."""
+    scaled = np.asarray(train.scaled, dtype=np.float32)
+    columns, starts, scales = [], [], []
+    for number in range(scaled.shape[1]):
+        edges = _edges(scaled[:, number], bins)
+        columns += [number] * (len(edges) - 1)
+        starts += list(edges[:-1])
+        scales += list(1.0 / np.diff(edges))
+    sizes = [column.cardinality for column in train.layout.codes]
+    return {
+        "low": scaled.min(axis=0),
+        "high": scaled.max(axis=0),
+        "ramp_column": np.array(columns, dtype=np.int64),
+        "ramp_start": np.array(starts, dtype=np.float32),
+        "ramp_scale": np.array(scales, dtype=np.float32),
+        "offsets": np.cumsum([0, *sizes[:-1]], dtype=np.int64) if sizes else np.zeros(0, dtype=np.int64),
+    }
+
+
+_LEAST_RAMP = 0.02
+"""Narrower ramps would magnify the float32 rounding of the graph's scaling beyond 1e-5."""
+
+
+def _edges(values: np.ndarray, bins: int) -> np.ndarray:
+    """Quantiles, apart by `_LEAST_RAMP` at least; one edge (no ramp) for binary and constant columns.
+
+    A value that occurs n times counts sqrt(n) times, or one spike (zero capital gain) would take all bins.
+    """
+    sample = values[:: max(1, len(values) // 100_000)]
+    distinct, counts = np.unique(sample, return_counts=True)
+    if bins == 0 or len(distinct) <= 2:
+        return distinct[:1].astype(np.float32)
+    mass = np.cumsum(np.sqrt(counts))
+    places = np.searchsorted(mass, np.linspace(0.0, mass[-1], bins + 1))
+    kept = [distinct[0]]
+    for edge in distinct[np.minimum(places, len(distinct) - 1)]:
+        if edge - kept[-1] >= _LEAST_RAMP:
+            kept.append(edge)
+    return np.array(kept, dtype=np.float32)

@@ -1,0 +1,102 @@
+"""What a report page is made from: plain values, so that any step can fill it and any test can make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from declarative_ml.learning.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from declarative_ml.learning.statistics import ColumnProfile
+
+Scores = Mapping[str, float]
+"""Metric name (see learning.metrics.METRICS) -> value. NaN means undefined and shows as a dash."""
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """How the model does on a part of the test rows. `interval` belongs to the primary metric."""
+
+    slice: str
+    """What the rows have in common, for example "sex = Female"."""
+    rows: int
+    metrics: Scores
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step of the plan and what became of it."""
+
+    id: str
+    title: str
+    status: str
+    """`run`, `cached`, `skipped` or `failed`; anything else is drawn without a colour."""
+    seconds: float = 0.0
+    needs: Sequence[str] = ()
+    """Ids of the steps that it takes its inputs from."""
+
+
+@dataclass(frozen=True)
+class MemberResult:
+    """One fitted model of the ensemble (or the only one)."""
+
+    name: str
+    weight: float
+    seconds: float | None = None
+    loss: float | None = None
+    """Its own validation loss."""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that `render_report` shows. Whatever is empty is left out of the page."""
+
+    name: str
+    task: Task
+    primary: str
+    """The primary metric."""
+    metrics: Mapping[str, Scores]
+    """Part ("test", "validation") -> scores of the shipped model. Order is the order of the page."""
+    description: str = ""
+    owner: str = ""
+    run_id: str = ""
+    created: str = ""
+    """When, as text to show."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Part ("train", "validation", "test") -> number of rows."""
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """Part -> metric -> (low, high), the 95 % interval."""
+    baselines: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    """Part -> baseline ("linear", "majority") -> scores."""
+    truth: np.ndarray | None = None
+    """Test rows: class numbers [N] int64, or values [N] float64."""
+    prediction: np.ndarray | None = None
+    """Test rows: probabilities [N, classes] (binary has two columns), or values [N]."""
+    weight: np.ndarray | None = None
+    """Test rows: row weights [N], where the spec names them."""
+    threshold: float = 0.5
+    """binary: the probability of the positive class from which the answer is the positive class."""
+    curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Step id -> learning curve: dicts with "step" and, where known, "train" and "validation" (losses)."""
+    slices: Sequence[SliceResult] = ()
+    shap_plots: Mapping[str, bytes] = field(default_factory=dict)
+    """Title -> PNG."""
+    importance: Sequence[tuple[str, float]] = ()
+    """(feature, mean absolute SHAP value), in any order."""
+    profile: Sequence[ColumnProfile] = ()
+    features: Mapping[str, str] = field(default_factory=dict)
+    """Column -> feature type."""
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    """Column -> why the model does not see it."""
+    notes: Sequence[str] = ()
+    steps: Sequence[StepResult] = ()
+    members: Sequence[MemberResult] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Label -> text: digests, library versions, seeds."""
+    commands: Mapping[str, str] = field(default_factory=dict)
+    """What to do next: label ("Predict") -> command line."""

@@ -1,0 +1,119 @@
+"""The report: one HTML file that needs nothing else, for a manager and for an engineer.
+
+No script, no network: a content security policy in the page forbids both, and every text of a user
+passes through escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.report import tables, wording
+from declarative_ml.report.charts import curve_figures, figures
+from declarative_ml.report.columns import column_cards
+from declarative_ml.report.content import ReportContent
+from declarative_ml.report.plan_graph import plan_graph
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def render_report(content: ReportContent) -> str:
+    """The whole page as HTML text."""
+    cards, hidden_columns = column_cards(content)
+    return _template().render(
+        content=content,
+        task=_task_words(content),
+        rows=_row_words(content),
+        verdict=wording.verdict(content),
+        scale=tables.headline_scale(content),
+        scale_title=_scale_title(content),
+        metrics=tables.metric_table(content),
+        confusion=tables.confusion_table(content),
+        classes=tables.class_table(content),
+        figures=figures(content),
+        curves=curve_figures(content.curves),
+        slices=tables.slice_table(content),
+        small_slice=tables.SMALL_SLICE,
+        importance=tables.importance_table(content),
+        shap_plots=_images(content),
+        members=_members(content),
+        cards=cards,
+        hidden_columns=hidden_columns,
+        dropped=content.dropped,
+        plan=plan_graph(content.steps) if content.steps else None,
+        steps=[(step, wording.seconds(step.seconds)) for step in content.steps],
+    )
+
+
+def render_plots(content: ReportContent) -> dict[str, str]:
+    """The charts as SVG files of their own, by name: for trackers and documents."""
+    style = f"<style>{_style()}</style>"
+    return {
+        f"{figure.name}.svg": figure.svg.replace(">", f">{style}", 1)
+        for figure in (*figures(content), *curve_figures(content.curves))
+    }
+
+
+@cache
+def _style() -> str:
+    return (_folder() / "charts.css").read_text(encoding="utf-8")
+
+
+def _folder() -> Path:
+    return Path(__file__).parent / "templates"
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_folder()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _task_words(content: ReportContent) -> str:
+    task = content.task
+    if task.type == "number":
+        return f"predict the number {task.target}"
+    if task.type == "binary":
+        return f"tell {task.classes[1]} from {task.classes[0]} in {task.target}"
+    return f"one of {len(task.classes)} classes of {task.target}"
+
+
+def _row_words(content: ReportContent) -> str:
+    return " · ".join(f"{rows:,} {PARTS.get(part, part)}" for part, rows in content.rows.items())
+
+
+def _scale_title(content: ReportContent) -> str:
+    better = "higher" if wording.is_greater_better(content.primary) else "lower"
+    part = wording.reported_part(content)
+    return f"{wording.metric_title(content.primary)} on {part} rows, {better} is better"
+
+
+def _images(content: ReportContent) -> list[tuple[str, str]]:
+    return [(title, base64.b64encode(png).decode("ascii")) for title, png in content.shap_plots.items()]
+
+
+def _members(content: ReportContent) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": member.name,
+            "weight": wording.percent(member.weight),
+            "bar": round(100 * member.weight, 1),
+            "loss": wording.number(member.loss),
+            "seconds": wording.seconds(member.seconds),
+        }
+        for member in content.members
+    ]

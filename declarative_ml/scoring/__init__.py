@@ -1,0 +1,1 @@
+"""Bundle to predictions and explanations, with onnxruntime and numpy only."""

@@ -1,0 +1,53 @@
+"""Open and run a graph: the one place that talks to ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BATCH_ROWS = 8_192
+"""Rows that the graph sees at once: bounds memory whatever the caller hands over."""
+
+
+def open_session(content: bytes, *, threads: int = 1, name: str = "model.onnx") -> Any:
+    """An onnxruntime.InferenceSession of the graph. Raises DataError when it cannot be loaded."""
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    # These share no base class of their own.
+    refusals = (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except refusals as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name} cannot be loaded: {first}") from error
+
+
+def run_graph(session: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Probabilities [N, C] or values [N] of raw columns [N, 1], in batches of bounded size."""
+    import numpy as np
+
+    rows = len(next(iter(inputs.values())))
+    last = session.get_outputs()[-1].name
+    parts = []
+    for start in range(0, max(rows, 1), BATCH_ROWS):
+        feed = {name: values[start : start + BATCH_ROWS] for name, values in inputs.items()}
+        parts.append(session.run([last], feed)[0])
+    joined = np.concatenate(parts).astype(np.float64)
+    return joined if last == "probabilities" else joined[:, 0]

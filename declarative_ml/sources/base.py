@@ -1,0 +1,39 @@
+"""What every source knows: its schema, a fingerprint of what it read, and a stream of Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from declarative_ml.core.component import Component
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Source(Component):
+    """Where rows come from. Text formats yield every column as string; typing happens afterwards."""
+
+    def resolved(self, base: Path) -> Source:
+        """The same source with relative paths made absolute against `base`, the folder of the spec."""
+        return self
+
+    def files(self) -> list[Path]:
+        """The local files that are read (their contents enter the cache key); empty when there are none.
+
+        Raises DataError naming the pattern when a path matches nothing.
+        """
+        return []
+
+    def options_for_key(self) -> dict[str, object]:
+        """The options that may change the rows, without paths: those act through the files' contents."""
+        return {}
+
+    def columns(self) -> list[str]:
+        """The column names, read as cheaply as possible (for CSV the header line only)."""
+        raise NotImplementedError
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows, in file order, in batches of bounded size. Raises DataError for unreadable data."""
+        raise NotImplementedError

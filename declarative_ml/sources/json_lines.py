@@ -1,0 +1,99 @@
+"""JSON lines: one object a line, read as batches of string columns (types are inferred afterwards)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.grammar import canonical_float
+from declarative_ml.sources.delimited import check_names, open_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH_ROWS = 8_192
+
+
+def read_keys(path: Path) -> list[str]:
+    """Every key of any line, in the order of first appearance. Reads the whole file, a line at a time."""
+    names: dict[str, None] = {}
+    for _, record in _records(path):
+        names.update(dict.fromkeys(record))
+    if not names:
+        raise DataError(f"{path} is empty", hint="one JSON object a line is expected")
+    check_names(list(names), path)
+    return list(names)
+
+
+def read_json_lines(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """All rows; a key that a line lacks, and null, is a null.
+
+    Raises DataError naming the line for text that is not JSON, and for values that are lists or objects.
+    """
+    columns: dict[str, list[str | None]] = {name: [] for name in names}
+    rows = 0
+    for line, record in _records(path):
+        for name, values in columns.items():
+            values.append(_text(record.get(name), name, line, path))
+        rows += 1
+        if rows == _BATCH_ROWS:
+            yield _batch(columns)
+            columns, rows = {name: [] for name in names}, 0
+    if rows:
+        yield _batch(columns)
+
+
+def _batch(columns: dict[str, list[str | None]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with open_bytes(path) as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield number, _record(line, number, path)
+    except (OSError, EOFError) as problem:
+        raise DataError(f"{path} is damaged or cut short: {problem}") from problem
+
+
+def _record(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    text = line.removeprefix(b"\xef\xbb\xbf")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise DataError(
+            f"{path}: line {number} is not JSON: {text[:60]!r}",
+            hint="one object a line, UTF-8; an array over several lines is not JSON lines",
+        ) from problem
+    if not isinstance(record, dict):
+        raise DataError(
+            f"{path}: line {number} is not an object but {type(record).__name__}",
+            hint='each line must look like {"column": value, …}',
+        )
+    return record
+
+
+def _text(value: Any, name: str, line: int, path: Path) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _number_text(value)
+    raise DataError(
+        f"{path}: line {line}: {name!r} holds a {'list' if isinstance(value, list) else 'nested object'}",
+        hint="flatten nested values into columns of their own",
+    )
+
+
+def _number_text(value: float) -> str | None:
+    """The number as text; NaN and the infinities, which some writers put into JSON, are missing."""
+    return canonical_float(value) if value - value == 0 else None

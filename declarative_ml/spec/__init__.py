@@ -1,0 +1,1 @@
+"""The YAML understood: load, document, checks."""

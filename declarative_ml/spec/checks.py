@@ -1,0 +1,284 @@
+"""What a spec means beyond its shape: do the parts fit each other, and the data's columns?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from declarative_ml.core.errors import DmlError, Problem
+from declarative_ml.learning.metrics import METRICS
+from declarative_ml.spec.document import (
+    ColumnSplit,
+    Ensemble,
+    FilesSplit,
+    GroupSplit,
+    HashSplit,
+    Spec,
+    TimeSplit,
+)
+from declarative_ml.spec.positions import Path, Place, Positions, dotted
+
+_CLASSES = frozenset({"binary", "multiclass"})
+_BINARY = frozenset({"binary"})
+
+
+def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
+    """Contradictions inside the spec, without looking at data."""
+    checks = (_task, _roles, _features, _split, _model, _without_effect)
+    return [problem for check in checks for problem in check(spec, _Report(positions))]
+
+
+def check_data(spec: Spec, positions: Positions) -> list[Problem]:
+    """Columns that the spec names and the data lacks; reads headers only.
+
+    Behind `data.sql` only names are reported, as warnings, that neither the sources nor the query's
+    text know. Raises DataError for unreadable data.
+    """
+    report = _Report(positions)
+    main = list(spec.data.sources.items()) if spec.data.source is None else [("source", spec.data.source)]
+    headers = [source.columns() for _, source in main]
+    columns = list(dict.fromkeys(name for header in headers for name in header))
+    if spec.data.sql is not None:
+        return _unknown_to_sql(spec, columns, spec.data.sql, report)
+    problems = [report.column(path, name, columns) for path, name in _named(spec) if name not in columns]
+    if not problems:
+        problems = _no_features(spec, columns, report)
+    return problems + _other_files(spec, report)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Makes problems at the places of paths."""
+
+    positions: Positions
+
+    def value(self, code: str, path: Path, message: str, hint: str | None = None) -> Problem:
+        return self._at(self.positions.value(path), code, path, message, hint, "error")
+
+    def key(self, code: str, path: Path, message: str, hint: str | None = None) -> Problem:
+        return self._at(self.positions.key(path), code, path, message, hint, "error")
+
+    def warning(self, code: str, path: Path, message: str, hint: str | None = None) -> Problem:
+        return self._at(self.positions.key(path), code, path, message, hint, "warning")
+
+    def column(self, path: Path, name: str, columns: list[str], where: str = "the data") -> Problem:
+        """`name` is not among `columns`."""
+        is_key = path[:1] == ("features",) or path[-1] == name
+        place = self.positions.key(path) if is_key else self.positions.value(path)
+        hint = _near_column(name, columns)
+        return self._at(place, "DML201", path, f"{where} has no column '{name}'", hint, "error")
+
+    def _at(
+        self, place: Place, code: str, path: Path, message: str, hint: str | None, severity: str
+    ) -> Problem:
+        return Problem(
+            code, message, severity, place.file, place.line, place.column, place.width, dotted(path), hint
+        )
+
+
+def _near_column(name: str, columns: list[str]) -> str:
+    by_lower = {column.lower().strip(): column for column in columns}
+    near = difflib.get_close_matches(name.lower().strip(), by_lower, n=1)
+    if near:
+        return f"did you mean '{by_lower[near[0]]}'?"
+    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+    return f"columns: {', '.join(columns[:12])}{more}"
+
+
+# The task: what the target's type, the metrics and the options say about it must agree.
+
+
+def _task(spec: Spec, report: _Report) -> Iterator[Problem]:
+    """Everything that only some types of target allow, against the type or against each other."""
+    known: frozenset[str] = frozenset({spec.target.type}) if spec.target.type else frozenset()
+    because = f"target.type is {spec.target.type}"
+    for path, what, tasks in _demands(spec):
+        if not known:
+            known, because = tasks, f"{what} is for {_list(tasks)} targets"
+        elif known & tasks:
+            known &= tasks
+        else:
+            hint = _fitting_metrics(known) if path[:2] in _METRICS else "remove one of the two"
+            yield report.value("DML101", path, f"{what} does not fit: {because}", hint)
+
+
+_METRICS = (("evaluate", "metric"), ("evaluate", "metrics"))
+
+
+def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
+    """Path, words, and the types of target that it is for."""
+    evaluate = spec.evaluate
+    if evaluate.metric is not None:
+        tasks: frozenset[str] = METRICS[evaluate.metric].tasks
+        yield ("evaluate", "metric"), f"metric {evaluate.metric}", tasks
+    for number, metric in enumerate(evaluate.metrics):
+        yield ("evaluate", "metrics", number), f"metric {metric}", METRICS[metric].tasks
+    if spec.target.positive is not None:
+        yield ("target", "positive"), "target.positive", _BINARY
+    if evaluate.threshold.maximize is not None or evaluate.threshold.value != 0.5:
+        yield ("evaluate", "threshold"), "evaluate.threshold", _BINARY
+    if spec.imbalance != "none":
+        yield ("imbalance",), f"imbalance {spec.imbalance}", _CLASSES
+
+
+def _fitting_metrics(tasks: frozenset[str]) -> str:
+    return f"choose {_list([name for name, metric in METRICS.items() if metric.tasks & tasks])}"
+
+
+def _list(words: Iterable[str]) -> str:
+    *first, last = sorted(words) if isinstance(words, frozenset) else list(words)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+# Columns: each has one role.
+
+
+def _roles(spec: Spec, report: _Report) -> Iterator[Problem]:
+    """The target, the weight and the columns of the split are different columns, and none is a feature."""
+    target = spec.target.column
+    for path, name in _special(spec):
+        if name == target:
+            message = f"{dotted(path)} is the target '{target}'"
+            yield report.value("DML103", path, message, "the target tells what to predict and nothing else")
+    if spec.weight is not None and spec.weight in (spec.data.key, getattr(spec.data.split, "column", None)):
+        hint = "give the weights a column of their own"
+        yield report.value("DML103", ("weight",), f"'{spec.weight}' has two roles", hint)
+    for number, name in enumerate(spec.exclude):
+        if name == target:
+            hint = "the target is never a feature: delete it here"
+            yield report.value("DML102", ("exclude", number), f"the target '{target}' is excluded", hint)
+
+
+def _special(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """Columns with a role of their own that neither the target nor a feature can have."""
+    if spec.weight is not None:
+        yield ("weight",), spec.weight
+    if spec.data.key is not None:
+        yield ("data", "key"), spec.data.key
+    if isinstance(spec.data.split, TimeSplit | GroupSplit | ColumnSplit):
+        yield ("data", "split", "column"), spec.data.split.column
+
+
+def _features(spec: Spec, report: _Report) -> Iterator[Problem]:
+    if spec.features == "auto":
+        return
+    if not spec.features and spec.others == "drop":
+        hint = "name columns, or write features: auto"
+        yield report.key("DML105", ("features",), "no column is left to learn from", hint)
+    taken = {name: dotted(path) for path, name in _special(spec)}
+    if isinstance(spec.data.split, TimeSplit):
+        taken.pop(spec.data.split.column, None)
+    taken |= dict.fromkeys(spec.exclude, "exclude")
+    taken[spec.target.column] = "target"
+    for name in spec.features:
+        if name in taken:
+            role = "the target" if taken[name] == "target" else f"named by {taken[name]}"
+            message = f"'{name}' cannot be a feature: it is {role}"
+            yield report.key("DML104", ("features", name), message, "delete it in one of the two places")
+
+
+# Split and model.
+
+
+def _split(spec: Spec, report: _Report) -> Iterator[Problem]:
+    split, path = spec.data.split, ("data", "split")
+    if isinstance(split, HashSplit) and spec.data.key is None:
+        hint = "add 'key: COLUMN' under data, or use method: random"
+        yield report.key("DML106", path, "a hash split needs data.key", hint)
+    if isinstance(split, ColumnSplit) and len({split.train, split.validation, split.test}) < 3:
+        yield report.key("DML107", path, "train, validation and test must be marked by different values")
+        return
+    shares = [getattr(split, name, None) for name in ("validation", "test")]
+    parts = [share for share in shares if isinstance(share, float)]
+    if sum(parts) >= 1.0:
+        message = f"validation and test take {sum(parts):.0%} of the rows: none are left to train on"
+        yield report.key("DML107", path, message, "for example validation: 0.1 and test: 0.2")
+    if getattr(split, "folds", None) is not None and getattr(split, "validation", None) is not None:
+        hint = "keep one: folds hold out every training row once, validation holds out a share"
+        yield report.key("DML107", (*path, "folds"), "folds and validation exclude each other", hint)
+
+
+def _model(spec: Spec, report: _Report) -> Iterator[Problem]:
+    if not isinstance(spec.model, Ensemble):
+        return
+    members = list(spec.model.members)
+    for number, member in enumerate(members):
+        first = members.index(member)
+        if first < number:
+            message = f"members {first + 1} and {number + 1} are the same model"
+            hint = "an average of equal models changes nothing: delete one, or change its options"
+            yield report.value("DML108", ("model", "members", number), message, hint)
+
+
+def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
+    if not spec.track.enabled and spec.track.register_as is not None:
+        message = "track.register has no effect: tracking is off"
+        yield report.warning("DML109", ("track", "register"), message, "remove 'enabled: false' to register")
+    test = getattr(spec.data.split, "test", None)
+    if test == 0.0:
+        hint = "the report will show validation numbers only"
+        yield report.warning("DML109", ("data", "split", "test"), "no rows are kept for a test", hint)
+
+
+# The data's columns.
+
+
+def _named(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """Every column that the spec names, with the place where it does."""
+    yield ("target", "column"), spec.target.column
+    yield from _special(spec)
+    stratify = getattr(spec.data.split, "stratify", None)
+    if isinstance(stratify, str):
+        yield ("data", "split", "stratify"), stratify
+    if spec.features != "auto":
+        for name in spec.features:
+            yield ("features", name), name
+    for number, name in enumerate(spec.exclude):
+        yield ("exclude", number), name
+    for number, item in enumerate(spec.evaluate.slices):
+        for name in [item] if isinstance(item, str) else item:
+            path: Path = ("evaluate", "slices", number)
+            yield path if isinstance(item, str) else (*path, name), name
+
+
+def _unknown_to_sql(spec: Spec, columns: list[str], sql: str, report: _Report) -> list[Problem]:
+    words = sql.lower()
+    found = []
+    for path, name in _named(spec):
+        if name not in columns and name.lower() not in words:
+            message = f"neither the sources nor data.sql mention a column '{name}'"
+            found.append(report.warning("DML201", path, message, _near_column(name, columns)))
+    return found
+
+
+def _no_features(spec: Spec, columns: list[str], report: _Report) -> list[Problem]:
+    used = {spec.target.column, *spec.exclude, *(name for _, name in _special(spec))}
+    if spec.features != "auto" or set(columns) - used:
+        return []
+    message = "the data has no column left to learn from"
+    return [report.key("DML105", ("data", "source"), message, f"columns: {', '.join(columns[:12])}")]
+
+
+def _other_files(spec: Spec, report: _Report) -> list[Problem]:
+    """The separate test and validation files must hold the target and the named features."""
+    split = spec.data.split
+    if not isinstance(split, FilesSplit):
+        return []
+    needed = [spec.target.column, *(() if spec.features == "auto" else spec.features)]
+    found = []
+    for part in ("test", "validation"):
+        source = getattr(split, part)
+        if source is None or isinstance(source, float):
+            continue
+        columns = source.columns()
+        path = ("data", "split", part)
+        found += [
+            report.column(path, name, columns, f"the {part} data") for name in needed if name not in columns
+        ]
+    return found
+
+
+def unreadable(error: DmlError, positions: Positions) -> Problem:
+    """Data that cannot be read, as a problem of the spec that names it."""
+    return _Report(positions).value("DML202", ("data", "source"), error.message, error.hint)

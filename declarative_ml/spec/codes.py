@@ -1,0 +1,171 @@
+"""The codes of problems: stable names with what they mean, an example, and the way out.
+
+`python -m declarative_ml.spec.codes docs/errors.md` writes the reference page.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from declarative_ml.core.atomic import write_text
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of problem. `wrong` and `right` are lines of a spec, or a command line."""
+
+    code: str
+    title: str
+    meaning: str
+    wrong: str
+    right: str
+
+    @property
+    def is_command(self) -> bool:
+        """Whether the example is a command line."""
+        return self.wrong.startswith("dml ")
+
+
+_TABLE = (
+    Code("DML001", "The spec cannot be read",
+         "There is no file of this name, or it may not be opened.",
+         "dml run spce.yaml", "dml run spec.yaml"),
+    Code("DML002", "The spec is not UTF-8",
+         "A byte in the file belongs to another encoding, such as Latin-1 or UTF-16. Save the file as UTF-8.",
+         "owner: Zo\\xeb", "owner: Zoë"),
+    Code("DML003", "Not valid YAML",
+         "The file cannot be taken apart into keys and values. Common causes are tabs, uneven indentation, "
+         "and texts with ': ' or a leading special character that need quotation marks.",
+         "description: who leaves: next month", 'description: "who leaves: next month"'),
+    Code("DML004", "A key is given twice",
+         "One mapping holds the same key two times, so one of the values would be lost.",
+         "seed: 1\nseed: 2", "seed: 2"),
+    Code("DML005", "YAML tags are not allowed",
+         "Tags such as !!python/object could make a reader run code; a spec is data only.",
+         "seed: !!int 7", "seed: 7"),
+    Code("DML006", "Several documents in one file",
+         "A line '---' after the beginning starts a second YAML document. A file holds one spec.",
+         "seed: 1\n---\nseed: 2", "seed: 1"),
+    Code("DML007", "Too large",
+         "The file is larger than 1 MB, nested more than 64 deep, holds more than 200,000 values once its "
+         "aliases are expanded, or one value is longer than 200,000 characters.",
+         "exclude: " + "[" * 70 + "]" * 70, "exclude: []"),
+    Code("DML008", "The spec is not a mapping",
+         "A spec is 'key: value' lines at the top level. This file is empty, a list, or a single value.",
+         "- name: churn", "name: churn"),
+    Code("DML009", "A reference leads nowhere",
+         "`${env:NAME}` needs the variable to be set, or a default; `${file:path}` needs a readable UTF-8 "
+         "file, relative to the spec. Other forms do not exist. A plain `${` is written `$${`.",
+         "owner: ${env:DML_UNSET_EXAMPLE}", "owner: ${env:DML_UNSET_EXAMPLE:-growth}"),
+    Code("DML010", "Unknown profile",
+         "`--profile NAME` asks for a profile that the spec does not have under `profiles`.",
+         "dml run spec.yaml --profile prdo", "dml run spec.yaml --profile prod"),
+    Code("DML011", "Cannot read an override",
+         "`--set` wants `key.key=value`. The value is read as YAML; a name with dots goes into quotation "
+         "marks: `--set 'features.\"a.b\"=number'`.",
+         "dml run spec.yaml --set seed", "dml run spec.yaml --set seed=7"),
+    Code("DML012", "Unknown key",
+         "The section has no key of this name. The message names the nearest one, or the section where the "
+         "key belongs. Keys are never ignored: a typo would silently change the model.",
+         "seeed: 7", "seed: 7"),
+    Code("DML013", "Not available in this version",
+         "The key or choice is planned, and this version does not have it.",
+         "tune: {trials: 20}", "model: {type: lightgbm, learning_rate: 0.05}"),
+    Code("DML014", "A key is missing",
+         "The section cannot do without this key.",
+         "target: {positive: 'Yes'}", "target: {column: Churn, positive: 'Yes'}"),
+    Code("DML015", "Wrong kind of value",
+         "A number, text, truth value, list or mapping stands where another kind is needed. Nothing is "
+         "converted silently: 'NO' and 'yes' are texts, truth values are `true` and `false`, and a number in "
+         "quotation marks is a text.",
+         "refit: yes", "refit: true"),
+    Code("DML016", "Unknown choice",
+         "The value is not one of those that this key can have.",
+         "model: lightgmb", "model: lightgbm"),
+    Code("DML017", "Out of range",
+         "The number is too small or too large, or the list too short or too long.",
+         "data: {source: table.csv, split: {test: 20}}", "data: {source: table.csv, split: {test: 0.2}}"),
+    Code("DML018", "Not a possible value",
+         "The value is of the right kind and still cannot be.",
+         "name: Telco Churn", "name: telco-churn"),
+    Code("DML019", "No value",
+         "The key stands there with nothing behind it.",
+         "evaluate:", "evaluate: {metric: roc_auc}"),
+    Code("DML020", "Nothing to append to",
+         "In a profile or override `key+` appends to a list, but the spec has something else there.",
+         "seed: 7\nprofiles: {prod: {seed+: [1]}}", "seed: 7\nprofiles: {prod: {seed: 1}}"),
+    Code("DML021", "Not a number or character",
+         "Infinity, not-a-number, and halves of surrogate pairs cannot be part of a spec.",
+         "seed: .inf", "seed: 7"),
+    Code("DML101", "Does not fit the type of the target",
+         "A metric or option is for another type of target than `target.type`, or two of them contradict "
+         "each other: roc_auc is for classes, rmse for numbers, thresholds for two classes.",
+         "target: {column: Churn, type: binary}\nevaluate: {metric: rmse}",
+         "target: {column: Churn, type: binary}\nevaluate: {metric: roc_auc}"),
+    Code("DML102", "The target is excluded",
+         "`exclude` lists columns that are never features. The target never is one; it cannot be excluded.",
+         "target: Churn\nexclude: [Churn]", "target: Churn\nexclude: [customerID]"),
+    Code("DML103", "A column with two roles",
+         "The target, the weight, the key and the column of the split must be different columns.",
+         "target: Churn\nweight: Churn", "target: Churn\nweight: importance"),
+    Code("DML104", "Not a possible feature",
+         "A column under `features` is the target, is excluded, or has another role.",
+         "target: Churn\nfeatures: {Churn: binary, tenure: number}",
+         "target: Churn\nfeatures: {tenure: number}"),
+    Code("DML105", "No feature is left",
+         "There is no column to learn from.",
+         "features: {}", "features: auto"),
+    Code("DML106", "A hash split needs a key",
+         "The hash split assigns a row by the value of the column that `data.key` names.",
+         "data: {source: table.csv, split: hash}", "data: {source: table.csv, split: hash, key: customerID}"),
+    Code("DML107", "The split does not work out",
+         "The shares leave no rows to train on, or two ways of holding rows out exclude each other.",
+         "data: {source: table.csv, split: {validation: 0.5, test: 0.5}}",
+         "data: {source: table.csv, split: {validation: 0.1, test: 0.2}}"),
+    Code("DML108", "Equal members",
+         "Two members of the ensemble are the same model with the same options.",
+         "model: {type: ensemble, members: [lightgbm, lightgbm]}",
+         "model: {type: ensemble, members: [lightgbm, linear]}"),
+    Code("DML109", "Without effect (warning)",
+         "Something is asked for that another setting makes pointless, or a usual part is switched off.",
+         "track: {enabled: false, register: churn}", "track: {register: churn}"),
+    Code("DML201", "The data has no such column",
+         "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
+         "warning, given when neither the sources nor the query mention the name.",
+         "target: Chrun", "target: Churn"),
+    Code("DML202", "The data cannot be read",
+         "The file is missing, empty, or not what its name says. Alone it ends in exit code 5.",
+         "data: {source: tabel.csv}\nseeed: 7", "data: {source: table.csv}\nseed: 7"),
+)  # fmt: skip
+
+CODES: dict[str, Code] = {code.code: code for code in _TABLE}
+"""Every code, in the order of the reference page. A code keeps its meaning for ever."""
+
+_HEAD = """# Problems in a spec
+
+<!-- Written by `python -m declarative_ml.spec.codes docs/errors.md`; edit the table there. -->
+
+`dml validate` lists every problem at once with its place, and ends with exit code 3 when one of them is
+an error. Warnings do not stop a run. Codes never change their meaning, so they can be searched for.
+"""
+
+
+def codes_page() -> str:
+    """The reference page of all codes as Markdown."""
+    return _HEAD + "".join(_section(code) for code in CODES.values())
+
+
+def _section(code: Code) -> str:
+    fence = "sh" if code.is_command else "yaml"
+    return (
+        f"\n## {code.code}: {code.title}\n\n{code.meaning}\n\n"
+        f"Wrong:\n\n```{fence}\n{code.wrong}\n```\n\nRight:\n\n```{fence}\n{code.right}\n```\n"
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m declarative_ml.spec.codes FILE")
+    write_text(Path(sys.argv[1]), codes_page())

@@ -1,0 +1,241 @@
+"""The spec as pydantic models: the one place where sections, defaults and their words are defined.
+
+`load` turns shorthands into these full forms before validation, so each key has one type here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Union
+
+from pydantic import Field, model_validator
+
+from declarative_ml.core.component import Section
+from declarative_ml.core.schema import DEFAULT_MISSING
+from declarative_ml.features import FEATURES
+from declarative_ml.features.base import Feature
+from declarative_ml.learning.metrics import METRICS
+from declarative_ml.learning.task import TaskType
+from declarative_ml.models import MODELS
+from declarative_ml.models.base import Model
+from declarative_ml.sources import SOURCES
+from declarative_ml.sources.base import Source
+
+if TYPE_CHECKING:
+    AnySource = Source
+    AnyFeature = Feature
+    AnyMember = Model
+    MetricName = str
+else:
+    # The shelves' tables are the only lists of names, so these unions are made from them.
+    AnySource = Annotated[Union[tuple(SOURCES.classes())], Field(discriminator="type")]  # noqa: UP007
+    AnyFeature = Annotated[Union[tuple(FEATURES.classes())], Field(discriminator="type")]  # noqa: UP007
+    AnyMember = Annotated[Union[tuple(MODELS.classes())], Field(discriminator="type")]  # noqa: UP007
+    MetricName = Literal[tuple(METRICS)]
+
+
+class Ensemble(Section):
+    """Several models, averaged inside one graph."""
+
+    type: Literal["ensemble"] = "ensemble"
+    members: tuple[AnyMember, ...] = Field(min_length=2, description="The models to average")
+    weights: Literal["equal", "optimized"] = Field(
+        default="optimized",
+        description="equal, or weights fitted on validation predictions and shrunk towards equal",
+    )
+
+
+if TYPE_CHECKING:
+    AnyModel = Model | Ensemble
+else:
+    AnyModel = Annotated[Union[(*MODELS.classes(), Ensemble)], Field(discriminator="type")]
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+VALIDATION = "Share held out to stop and calibrate; absent: chosen by size (folds if small)"
+TEST = "Share of rows kept for the final evaluation; 0 is legal"
+FOLDS = "Cross-validate with this many folds instead"
+
+
+class RandomSplit(Section):
+    """Rows at random: by a hash of their content and the seed, so that row order does not matter."""
+
+    method: Literal["random"] = "random"
+    stratify: str | bool = Field(
+        default=True, description="Keep shares equal: of the target (true), of a column, or not (false)"
+    )
+    validation: Fraction | None = Field(default=None, description=VALIDATION)
+    test: Fraction = Field(default=0.2, description=TEST)
+    folds: int | None = Field(default=None, ge=2, le=20, description=FOLDS)
+
+
+class HashSplit(Section):
+    """By a hash of `data.key`: a row keeps its part when the data grows."""
+
+    method: Literal["hash"] = "hash"
+    validation: Fraction | None = Field(default=None, description=VALIDATION)
+    test: Fraction = Field(default=0.2, description=TEST)
+    folds: int | None = Field(default=None, ge=2, le=20, description=FOLDS)
+
+
+class TimeSplit(Section):
+    """By time: the newest rows are the test rows, those before them the validation rows."""
+
+    method: Literal["time"] = "time"
+    column: str = Field(description="Date or number column that orders the rows")
+    validation: Fraction = Field(default=0.1, description="Share of rows, those before the test rows")
+    test: Fraction = Field(default=0.2, description="Share of rows, the newest; 0 is legal")
+
+
+class GroupSplit(Section):
+    """Rows of one group stay together."""
+
+    method: Literal["group"] = "group"
+    column: str = Field(description="Column that names the group")
+    validation: Fraction | None = Field(default=None, description=VALIDATION)
+    test: Fraction = Field(default=0.2, description=TEST)
+    folds: int | None = Field(default=None, ge=2, le=20, description=FOLDS)
+
+
+class ColumnSplit(Section):
+    """A column says which part each row belongs to."""
+
+    method: Literal["column"] = "column"
+    column: str = Field(description="Column that says the part")
+    train: str = Field(default="train", description="Value that marks training rows")
+    validation: str = Field(default="validation", description="Value that marks validation rows")
+    test: str = Field(default="test", description="Value that marks test rows")
+
+
+class FilesSplit(Section):
+    """The test rows are in a file of their own."""
+
+    method: Literal["files"] = "files"
+    test: AnySource = Field(description="Source of the test rows")
+    validation: AnySource | Fraction | None = Field(
+        default=None, description="Source of the validation rows, or their share of the training rows"
+    )
+    folds: int | None = Field(default=None, ge=2, le=20, description=FOLDS)
+
+
+AnySplit = Annotated[
+    RandomSplit | HashSplit | TimeSplit | GroupSplit | ColumnSplit | FilesSplit, Field(discriminator="method")
+]
+
+
+class Data(Section):
+    """Where the rows come from, how they are cleaned, and how they are divided."""
+
+    source: AnySource | None = Field(default=None, description="One source; in sql it is called `source`")
+    sources: dict[str, AnySource] = Field(default_factory=dict, description="Several, joined by sql")
+    missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
+    sql: str | None = Field(default=None, description="SELECT over the sources; runs in the embedded engine")
+    split: AnySplit = Field(default=RandomSplit(), description="Which rows train, validate and test")
+    key: str | None = Field(default=None, description="Column that identifies a row (stable splits)")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Data:
+        if (self.source is None) == (not self.sources):
+            raise ValueError("give either 'source' or 'sources'")
+        if self.sources and self.sql is None:
+            raise ValueError("several sources need 'sql' that joins them")
+        return self
+
+
+class Target(Section):
+    """The column to predict."""
+
+    column: str = Field(min_length=1, description="Its name")
+    type: TaskType | None = Field(default=None, description="Inferred from the values when absent")
+    positive: str | None = Field(default=None, description="binary: the class whose probability is reported")
+
+
+class Threshold(Section):
+    """How a probability becomes a yes: maximise a metric on validation rows, or a fixed value."""
+
+    maximize: Literal["accuracy", "balanced_accuracy", "f1"] | None = Field(
+        default=None, description="Choose it on validation rows so that this metric is best"
+    )
+    value: float | None = Field(default=None, ge=0.0, le=1.0, description="The probability where yes begins")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Threshold:
+        if (self.maximize is None) == (self.value is None):
+            raise ValueError("give either 'maximize' or 'value'")
+        return self
+
+
+class Evaluate(Section):
+    """What is measured, on which parts of the data, and where yes begins."""
+
+    metric: MetricName | None = Field(default=None, description="The primary metric; by task when absent")
+    metrics: tuple[MetricName, ...] = Field(default=(), description="More metrics to put first in tables")
+    slices: tuple[str | dict[str, str | int | float | bool], ...] = Field(
+        default=(), description="A column (one slice a value) or {column: value, …}"
+    )
+    threshold: Threshold = Field(default=Threshold(value=0.5), description="Where yes begins; binary targets")
+
+
+class Explain(Section):
+    """SHAP values of the shipped model."""
+
+    method: Literal["shap", "none"] = Field(default="shap", description="none: no explanations")
+    rows: int = Field(default=200, ge=1, le=100_000, description="Test rows to explain")
+    background: int = Field(
+        default=100, ge=1, le=10_000, description="Training rows that stand for 'unknown'"
+    )
+
+
+class Track(Section):
+    """MLflow tracking."""
+
+    enabled: bool = Field(default=True, description="false: no tracking at all")
+    uri: str | None = Field(
+        default=None, description="Tracking server; null: embedded sqlite in the workspace"
+    )
+    experiment: str | None = Field(default=None, description="Default: the spec's name")
+    register_as: str | None = Field(default=None, alias="register", description="Name in the model registry")
+
+
+class Resources(Section):
+    """Ceilings that the run obeys."""
+
+    cpu: int | None = Field(default=None, ge=1, le=1024, description="Threads; all processors when absent")
+
+
+class Spec(Section):
+    """A whole spec."""
+
+    version: Literal[1] = Field(default=1, description="Version of the spec's format")
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="Names the experiment and the served model: lower-case letters, digits and hyphens",
+    )
+    description: str = Field(default="", description="What is predicted and why, for people")
+    owner: str = Field(default="", description="Person or team to ask")
+    data: Data = Field(description="Where the rows come from and how they are divided")
+    features: Literal["auto"] | dict[str, AnyFeature] = Field(
+        default="auto", description="auto, or a mapping from column to type and options"
+    )
+    others: Literal["drop", "auto"] = Field(
+        default="drop", description="Columns that `features` does not name"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="Columns that are never features")
+    weight: str | None = Field(default=None, description="Column of row weights")
+    target: Target = Field(description="The column to predict")
+    model: AnyModel = Field(
+        default_factory=lambda: MODELS.parse("lightgbm"), description="What learns; lightgbm when absent"
+    )
+    refit: bool = Field(default=True, description="Fit once more on training and validation rows together")
+    imbalance: Literal["none", "weights"] = Field(
+        default="none", description="weights: classes count equally"
+    )
+    evaluate: Evaluate = Field(default=Evaluate(), description="What is measured")
+    explain: Explain = Field(default=Explain(), description="SHAP values; false: none")
+    track: Track = Field(default=Track(), description="MLflow; false: no tracking")
+    resources: Resources = Field(default=Resources(), description="Ceilings that the run obeys")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Of every random choice")
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The models to fit: the members of an ensemble, or the one model."""
+        return self.model.members if isinstance(self.model, Ensemble) else (self.model,)

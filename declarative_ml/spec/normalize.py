@@ -1,0 +1,130 @@
+"""Shorthands to full forms, so that each key of the document has one type.
+
+A value of the wrong kind is left as it is: validation then says what is wrong with it. Texts that
+hold a `${reference}` wait until it is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from declarative_ml.spec.positions import Node
+
+Expand = Callable[[Node], Node]
+
+
+def expand_shorthands(root: Node) -> Node:
+    """The document, or an overlay, with every shorthand written out. Doing it twice changes nothing."""
+    for name, expand in _SECTIONS.items():
+        root = _change(root, name, expand)
+    return root
+
+
+def complete(root: Node) -> Node:
+    """After all overlays: a `split` without `method` is a random split."""
+
+    def with_method(node: Node) -> Node:
+        if not node.is_mapping or "method" in node.value:
+            return node
+        return replace(node, value={"method": Node("random", node.place, node.key), **node.value})
+
+    return _change(root, "data", lambda data: _change(data, "split", with_method))
+
+
+def _change(node: Node, name: str, expand: Expand) -> Node:
+    """`node` with its child `name`, if there is one, replaced by what `expand` makes of it."""
+    if not node.is_mapping or name not in node.value:
+        return node
+    return replace(node, value={**node.value, name: expand(node.value[name])})
+
+
+def _wrap(node: Node, name: str) -> Node:
+    """The scalar as `{name: scalar}` at the same place."""
+    return Node({name: replace(node, key=None)}, node.place, node.key)
+
+
+def _is_text(node: Node) -> bool:
+    return isinstance(node.value, str) and "${" not in node.value
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
+def _source(node: Node) -> Node:
+    if not _is_text(node):
+        return node
+    kind = Node("file", node.place)
+    return Node({"type": kind, "path": replace(node, key=None)}, node.place, node.key)
+
+
+def _typed(node: Node) -> Node:
+    return _wrap(node, "type") if _is_text(node) else node
+
+
+def _each(expand: Expand) -> Expand:
+    """`expand` for every value of a mapping or list."""
+
+    def expand_all(node: Node) -> Node:
+        if isinstance(node.value, dict):
+            return replace(node, value={name: expand(child) for name, child in node.value.items()})
+        if isinstance(node.value, list):
+            return replace(node, value=[expand(child) for child in node.value])
+        return node
+
+    return expand_all
+
+
+def _data(node: Node) -> Node:
+    node = _change(node, "source", _source)
+    node = _change(node, "sources", _each(_source))
+    return _change(node, "split", _split)
+
+
+def _split(node: Node) -> Node:
+    if _is_text(node):
+        return _wrap(node, "method")
+    if node.is_mapping and "method" in node.value and node.value["method"].value == "files":
+        node = _change(node, "test", _source)
+        node = _change(node, "validation", _source)
+    return node
+
+
+def _target(node: Node) -> Node:
+    scalar = _is_text(node) or isinstance(node.value, bool | int | float)
+    return _wrap(node, "column") if scalar else node
+
+
+def _model(node: Node) -> Node:
+    return _change(_typed(node), "members", _each(_typed))
+
+
+def _evaluate(node: Node) -> Node:
+    def threshold(node: Node) -> Node:
+        return _wrap(node, "value") if _is_number(node) else node
+
+    return _change(node, "threshold", threshold)
+
+
+def _explain(node: Node) -> Node:
+    if node.value is False:
+        node = replace(node, value="none", text=None)
+    elif node.value is True:
+        node = replace(node, value="shap", text=None)
+    return _wrap(node, "method") if _is_text(node) else node
+
+
+def _track(node: Node) -> Node:
+    return _wrap(node, "enabled") if isinstance(node.value, bool) else node
+
+
+_SECTIONS: dict[str, Expand] = {
+    "data": _data,
+    "features": _each(_typed),
+    "target": _target,
+    "model": _model,
+    "evaluate": _evaluate,
+    "explain": _explain,
+    "track": _track,
+}

@@ -1,0 +1,25 @@
+"""Keys and values that the project plans and this version does not have: said plainly when met."""
+
+from __future__ import annotations
+
+_KEYS: dict[str, frozenset[str]] = {
+    "": frozenset(
+        ["extends", "params", "checks", "tune", "gates", "tests", "convert", "serve", "deploy", "monitor"]
+    ),
+    "data": frozenset({"checks"}),
+    "evaluate": frozenset({"gates"}),
+    "track": frozenset({"tensorboard"}),
+    "resources": frozenset({"memory", "time"}),
+    "model": frozenset({"quality", "max_latency", "max_size"}),
+}
+_VALUES = frozenset({"auto", "tabm", "sql", "text", "labels", "forecast", "oversample"})
+
+
+def is_planned_key(section: str, key: str) -> bool:
+    """Whether `key` is planned in `section` (dotted; "" is the top level)."""
+    return key in _KEYS.get(section, frozenset())
+
+
+def is_planned_value(value: str) -> bool:
+    """Whether `value`, which was refused, names a planned choice."""
+    return value in _VALUES

@@ -1,0 +1,133 @@
+"""The JSON Schema (draft 2020-12) of what a person may write, shorthands included, for editors.
+
+`python -m declarative_ml.spec.schema schemas/spec.v1.json` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from declarative_ml.core.atomic import write_text
+from declarative_ml.features import FEATURES
+from declarative_ml.models import MODELS
+from declarative_ml.spec.document import Spec
+
+Schema = dict[str, Any]
+
+_REFERENCE: Schema = {
+    "type": "string",
+    "pattern": r"^\$\{(env|file):.+\}$",
+    "description": "${env:NAME}, ${env:NAME:-default} or ${file:path}",
+}
+_AS_WRITTEN = ["string", "number", "boolean"]
+"""A text may look like a number in YAML: it is taken as written."""
+
+
+def spec_schema() -> Schema:
+    """The schema of a spec as a JSON-serialisable dict; equal for equal versions of the package."""
+    schema = Spec.model_json_schema(by_alias=True)
+    definitions: dict[str, Schema] = schema.pop("$defs")
+    for definition in (schema, *definitions.values()):
+        properties = definition.get("properties", {})
+        for name, value in properties.items():
+            properties[name] = _writable(value, as_text=name not in ("name", "type", "method"))
+    _require_tags(definitions)
+    _add_shorthands(schema["properties"], definitions)
+    definitions["Reference"] = _REFERENCE
+    schema["properties"]["profiles"] = _profiles(list(schema["properties"]))
+    schema["title"] = "declarative-ml spec, version 1"
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {**about, **schema, "$defs": dict(sorted(definitions.items()))}
+
+
+def _writable(value: Any, *, as_text: bool) -> Any:
+    """A field's schema without generated titles, with references and texts that look like numbers."""
+    if not isinstance(value, dict):
+        return value
+    value = {key: item for key, item in value.items() if key not in ("title", "discriminator")}
+    if isinstance(value.get("default"), dict):
+        del value["default"]
+    if "oneOf" in value:
+        value["anyOf"] = value.pop("oneOf")
+    for key in ("anyOf", "prefixItems"):
+        if key in value:
+            value[key] = [_writable(item, as_text=as_text) for item in value[key]]
+    for key in ("items", "additionalProperties"):
+        if key in value:
+            value[key] = _writable(value[key], as_text=as_text)
+    if value.get("type") == "string" and as_text and not {"enum", "const", "pattern"} & set(value):
+        value["type"] = _AS_WRITTEN
+    return _with_reference(value)
+
+
+def _with_reference(value: Schema) -> Schema:
+    """The schema of a number, truth value or choice, or a reference to one."""
+    closed: bool = value.get("type") in ("number", "integer", "boolean") or not {
+        "enum",
+        "pattern",
+    }.isdisjoint(value)
+    if not closed:
+        return value
+    outside: Schema = {key: value.pop(key) for key in ("description", "default") if key in value}
+    return {"anyOf": [value, {"$ref": "#/$defs/Reference"}], **outside}
+
+
+def _require_tags(definitions: dict[str, Schema]) -> None:
+    """Full forms say their `type` or `method`; a split without one is a random split."""
+    for name, definition in definitions.items():
+        for tag in ("type", "method"):
+            if "const" in definition.get("properties", {}).get(tag, {}) and name != "RandomSplit":
+                definition["required"] = [tag, *definition.get("required", [])]
+
+
+def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> None:
+    path: Schema = {"type": "string", "description": "Path of a file, relative to the spec"}
+    data = definitions["Data"]["properties"]
+    _or(data, "source", path)
+    _or(data["sources"], "additionalProperties", path)
+    methods = [name["properties"]["method"]["const"] for name in definitions.values()
+               if "const" in name.get("properties", {}).get("method", {})]  # fmt: skip
+    _or(data, "split", {"enum": methods})
+    split = definitions["FilesSplit"]["properties"]
+    _or(split, "test", path)
+    _or(split, "validation", path)
+    _or(root, "target", {"type": _AS_WRITTEN, "description": "The column to predict"})
+    models = list(MODELS)
+    _or(root, "model", {"enum": [*models, "ensemble"]})
+    _or(definitions["Ensemble"]["properties"]["members"], "items", {"enum": models})
+    features = next(branch for branch in root["features"]["anyOf"] if "additionalProperties" in branch)
+    _or(features, "additionalProperties", {"enum": list(FEATURES)})
+    _or(definitions["Evaluate"]["properties"], "threshold", {"type": "number", "minimum": 0, "maximum": 1})
+    _or(root, "explain", {"enum": ["shap", "none", True, False]})
+    _or(root, "track", {"type": "boolean"})
+
+
+def _or(parent: dict[str, Any], name: str, short: Schema) -> None:
+    """Let `short` stand where `parent[name]` does; descriptions stay outside of the choice."""
+    value = parent[name]
+    outside: Schema = {key: value.pop(key) for key in ("description", "default") if key in value}
+    branches = value["anyOf"] if list(value) == ["anyOf"] else [value]
+    parent[name] = {"anyOf": [short, *branches], **outside}
+
+
+def _profiles(keys: list[str]) -> Schema:
+    overlay = {
+        "type": "object",
+        "propertyNames": {"enum": [*keys, *(f"{key}+" for key in keys)]},
+        "description": "Laid over the spec by `--profile NAME`: null unsets, `key+` appends to a list",
+    }
+    return {"type": "object", "additionalProperties": overlay, "description": "Named variants of this spec"}
+
+
+def schema_text() -> str:
+    """The schema as the text of schemas/spec.v1.json."""
+    return json.dumps(spec_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m declarative_ml.spec.schema FILE")
+    write_text(Path(sys.argv[1]), schema_text())

@@ -1,0 +1,116 @@
+"""The document against its pydantic models: a Spec, or every fault in words for a person."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, to_json
+
+from declarative_ml.core.errors import Problem
+from declarative_ml.spec.document import Spec
+from declarative_ml.spec.explain_errors import explain_errors, faults, real_path
+from declarative_ml.spec.positions import Node, Path, Positions
+
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What became of a document."""
+
+    spec: Spec | None
+    problems: list[Problem]
+    sound: Spec | None
+    """The spec, or what is left of an invalid one without its faulty values, for the checks that follow."""
+
+
+def validate(root: Node, positions: Positions, known: Sequence[Problem] = ()) -> Validated:
+    """Build the Spec, or say everything that is wrong. Values that `known` problems name are left out.
+
+    Types are strict: a text is no number and no truth value. Two readings are still granted, because
+    YAML decides types by looks: a number where text is asked for is taken as written (`positive: 1`),
+    and a whole number may be written `1e3`.
+    """
+    data = root.plain()
+    spec, errors = _build(data)
+    while spec is None and _grant(errors, data, positions):
+        spec, errors = _build(data)
+    if spec is not None:
+        return Validated(spec, [], spec)
+    spoken_of = {(problem.file, problem.line, problem.column) for problem in known}
+    problems = explain_errors(_fresh(errors, data, positions, spoken_of), data, positions)
+    return Validated(None, problems, _sound_part(data, errors))
+
+
+def _build(data: Any) -> tuple[Spec | None, list[ErrorDetails]]:
+    try:
+        return Spec.model_validate_json(to_json(data), strict=True), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _grant(errors: list[ErrorDetails], data: Any, positions: Positions) -> bool:
+    """Replace the values whose reading may bend. Returns whether any was replaced."""
+    changed = False
+    for error in errors:
+        path = real_path(error["loc"], data, error["type"])
+        node = positions.nodes.get(path)
+        if node is None or not path:
+            continue
+        holder = _holder(data, path)
+        if error["type"] == "string_type" and node.text is not None and node.value is not None:
+            changed |= holder[path[-1]] != node.text
+            holder[path[-1]] = node.text
+        elif error["type"] == "int_type" and isinstance(holder[path[-1]], float):
+            whole = holder[path[-1]].is_integer()
+            changed |= whole
+            holder[path[-1]] = int(holder[path[-1]]) if whole else holder[path[-1]]
+    return changed
+
+
+def _holder(data: Any, path: Path) -> Any:
+    """The mapping or list that holds the value at `path`."""
+    for part in path[:-1]:
+        data = data[part]
+    return data
+
+
+def _fresh(
+    errors: list[ErrorDetails], data: Any, positions: Positions, spoken_of: set[tuple[str, int, int]]
+) -> list[ErrorDetails]:
+    """The errors that are not the consequence of a reference or scalar that was already refused."""
+
+    def place(error: ErrorDetails) -> tuple[str, int, int] | None:
+        node = positions.nodes.get(real_path(error["loc"], data, error["type"]))
+        return None if node is None else (node.place.file, node.place.line, node.place.column)
+
+    return [error for error in errors if place(error) not in spoken_of]
+
+
+def _sound_part(data: Any, errors: list[ErrorDetails]) -> Spec | None:
+    """The document without what the errors name, so that later checks can still speak of the rest."""
+    data = copy.deepcopy(data)
+    for _ in range(_ROUNDS):
+        paths = {_faulty(path, kind) for path, kind in faults(errors, data)}
+        if () in paths:
+            return None
+        for path in sorted(paths, key=len, reverse=True):
+            _holder(data, path).pop(path[-1], None)
+        spec, errors = _build(data)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _faulty(path: Path, kind: str) -> Path:
+    """What to take out: the mapping that lacks a key, and a whole list rather than one of its entries."""
+    if kind == "missing":
+        path = path[:-1]
+    for length, part in enumerate(path):
+        if isinstance(part, int):
+            return path[:length]
+    return path

@@ -1,0 +1,16 @@
+"""How one node of the plan works: a module per kind of step, each with `run(context)`."""
+
+STEPS = {
+    "acquire": "declarative_ml.steps.acquire",
+    "sql": "declarative_ml.steps.sql",
+    "split": "declarative_ml.steps.split",
+    "profile": "declarative_ml.steps.profile",
+    "prepare": "declarative_ml.steps.prepare",
+    "train": "declarative_ml.steps.train",
+    "assemble": "declarative_ml.steps.assemble",
+    "evaluate": "declarative_ml.steps.evaluate",
+    "explain": "declarative_ml.steps.explain",
+    "report": "declarative_ml.steps.report",
+    "package": "declarative_ml.steps.package",
+    "track": "declarative_ml.steps.track",
+}

@@ -1,0 +1,64 @@
+"""What a step is given: parameters, input artifacts, a folder to fill, and a way to report progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from declarative_ml.core.atomic import read_json
+from declarative_ml.graph.plan import Step
+
+SKIPPED = "skipped.json"
+"""A step whose guard finds nothing to do leaves this file, {"reason": …}, as its artifact."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a step of the run ended."""
+
+    status: str
+    """`run`, `cached` or `skipped`."""
+    seconds: float
+    """What it took when it ran, be it in an earlier run."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """The world of one running step. `run(context)` fills `out` and returns nothing."""
+
+    step: Step
+    inputs: Mapping[str, Path]
+    """Role -> folder of the artifact."""
+    out: Path
+    scratch: Path
+    """Survives a kill; empty when nothing was interrupted."""
+    workspace: Path
+    key: str
+    """The step's cache key: effects outside the store carry it as their tag."""
+    threads: int
+    finished: Mapping[str, Finished]
+    """The finished steps of this run (for the report; never enters a model)."""
+    progress: Callable[[float, str], None]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The step's canonical parameters."""
+        return self.step.params
+
+    def read(self, role: str, name: str) -> Any:
+        """Read the JSON file `name` of the input artifact `role`."""
+        return read_json(self.inputs[role] / name)
+
+    def roles(self, prefix: str) -> list[str]:
+        """The input roles `prefix0`, `prefix1`, … whose steps were not skipped, in order."""
+        named = [role for role in self.inputs if role.startswith(prefix) and role[len(prefix) :].isdigit()]
+        present = [role for role in named if skip_reason(self.inputs[role]) is None]
+        return sorted(present, key=lambda role: int(role[len(prefix) :]))
+
+
+def skip_reason(artifact: Path) -> str | None:
+    """Why the step that made this artifact did nothing, or None when it did its work."""
+    path = artifact / SKIPPED
+    return str(read_json(path)["reason"]) if path.exists() else None

@@ -1,0 +1,205 @@
+"""Measure the ONNX file on the test rows, by metric, slice and interval, beside two baselines.
+
+    metrics.json     metrics, intervals, baselines, slices, primary metric, threshold, row counts
+    test.npz         truth, prediction, rows (positions in the table)
+
+Validation numbers are out-of-fold predictions of the fitted models: the shipped graph has learned from
+those rows, so running it on them would flatter. Everything else comes from running the graph.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.task import Task
+from declarative_ml.learning.baseline import baseline_prediction
+from declarative_ml.learning.intervals import interval
+from declarative_ml.learning.metrics import METRICS, default_metric, default_metrics, score
+from declarative_ml.scoring.session import open_session, run_graph
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.split import TEST
+from declarative_ml.steps.table import read_rows, require_columns
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_SLICES = 50
+"""Values of one slice column that are shown, the most frequent first."""
+SMALL_SLICE = 2
+
+
+def run(context: StepContext) -> None:
+    """Write the metrics."""
+    import numpy as np
+
+    assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
+    threshold = assembly["threshold"] or 0.5
+    names = metric_names(task, context.params["metric"], context.params["metrics"])
+    order = np.load(context.inputs["split"] / "order.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    target = np.load(context.inputs["split"] / "target.npy")
+    judge = _Judge(task, names, threshold, context.params["seed"])
+    result: dict[str, Any] = {
+        "primary": names[0],
+        "threshold": assembly["threshold"],
+        "rows": context.read("split", "split.json")["rows"],
+        "metrics": {},
+        "intervals": {},
+        "baselines": {},
+        "slices": [],
+    }
+    _validation(context, judge, target, result)
+    rows, truth = order[part == TEST], target[part == TEST]
+    prediction = _predict(context, "assemble", rows) if len(rows) else np.zeros(0)
+    if len(rows):
+        fitted = target[part != TEST]
+        result["metrics"]["test"] = judge.scores(truth, prediction)
+        result["intervals"]["test"] = judge.intervals(truth, prediction)
+        result["baselines"]["test"] = _baselines(context, judge, rows, truth, fitted)
+        result["slices"] = _slices(context, judge, rows, truth, prediction)
+    np.savez(context.out / "test.npz", truth=truth, prediction=prediction, rows=rows)
+    write_json(context.out / "metrics.json", result)
+
+
+def metric_names(task: Task, primary: str | None, more: list[str]) -> list[str]:
+    """The metrics to compute: the primary one, those asked for, then all others of the task.
+
+    Raises DataError for a metric that does not apply to the task.
+    """
+    names = list(dict.fromkeys([primary or default_metric(task), *more, *default_metrics(task)]))
+    for name in names:
+        if task.type not in METRICS[name].tasks:
+            raise DataError(
+                f"the metric {name!r} does not apply to the {task.type} target {task.target!r}",
+                hint=f"use one of {', '.join(default_metrics(task))}",
+            )
+    return names
+
+
+class _Judge:
+    """Scores with one set of metrics, one threshold and one seed."""
+
+    def __init__(self, task: Task, names: list[str], threshold: float, seed: int) -> None:
+        self.task, self.names, self.threshold, self.seed = task, names, threshold, seed
+
+    def scores(self, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float | None]:
+        """Metric -> value; None where these rows do not define it."""
+        found = {
+            name: score(name, self.task, truth, prediction, threshold=self.threshold) for name in self.names
+        }
+        return {name: _finite(value) for name, value in found.items()}
+
+    def interval(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> list[float] | None:
+        """The 95 % interval of one metric, or None where it is undefined."""
+        low, high = interval(name, self.task, truth, prediction, threshold=self.threshold, seed=self.seed)
+        return [low, high] if math.isfinite(low) and math.isfinite(high) else None
+
+    def intervals(self, truth: np.ndarray, prediction: np.ndarray) -> dict[str, list[float]]:
+        """Metric -> interval, where defined."""
+        found = {name: self.interval(name, truth, prediction) for name in self.names}
+        return {name: bounds for name, bounds in found.items() if bounds is not None}
+
+
+def _validation(context: StepContext, judge: _Judge, target: np.ndarray, result: dict[str, Any]) -> None:
+    import numpy as np
+
+    path = context.inputs["assemble"] / "validation.npy"
+    if not path.exists():
+        return
+    fold = np.load(context.inputs["split"] / "fold.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    truth, prediction = target[(fold >= 0) & (part != TEST)], np.load(path)
+    result["metrics"]["validation"] = judge.scores(truth, prediction)
+    primary = judge.interval(judge.names[0], truth, prediction)
+    result["intervals"]["validation"] = {} if primary is None else {judge.names[0]: primary}
+
+
+def _predict(context: StepContext, role: str, rows: np.ndarray) -> np.ndarray:
+    """Run the graph of an assemble artifact on rows of the table."""
+    session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
+    dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
+    return run_graph(session, raw_arrays(context.inputs["table"], rows, dtypes))
+
+
+def _baselines(
+    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, fitted: np.ndarray
+) -> dict[str, dict[str, float | None]]:
+    constant = baseline_prediction(judge.task, fitted, len(truth))
+    found = {"majority" if judge.task.is_classification else "mean": judge.scores(truth, constant)}
+    if "baseline" in context.inputs:
+        found["linear"] = judge.scores(truth, _predict(context, "baseline", rows))
+    return found
+
+
+def _slices(
+    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+) -> list[dict[str, Any]]:
+    """Metrics of each slice of the test rows, with its size and the interval of the primary metric."""
+    found = []
+    for name, chosen in slice_masks(context, rows):
+        inside, answer = truth[chosen], prediction[chosen]
+        found.append(
+            {
+                "slice": name,
+                "rows": int(chosen.sum()),
+                "metrics": judge.scores(inside, answer),
+                "interval": judge.interval(judge.names[0], inside, answer)
+                if len(inside) >= SMALL_SLICE
+                else None,
+            }
+        )
+    return found
+
+
+def slice_masks(context: StepContext, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """(name, mask over `rows`) of every slice of the spec that has a row."""
+    import numpy as np
+
+    from declarative_ml.core.columns import raw_column
+
+    masks: list[tuple[str, np.ndarray]] = []
+    columns = _slice_columns(context.params["slices"])
+    if not columns:
+        return masks
+    from declarative_ml.steps.table import open_table
+
+    with open_table(context.inputs["table"]) as reader:
+        require_columns(reader.schema.names, columns)
+    table = read_rows(context.inputs["table"], rows, columns).combine_chunks()
+    text = {
+        name: np.asarray(raw_column(table.column(name).combine_chunks(), "string").to_pylist(), dtype=object)
+        for name in columns
+    }
+    for item in context.params["slices"]:
+        if isinstance(item, str):
+            values, counts = np.unique(text[item].astype(str), return_counts=True)
+            largest = values[np.argsort(-counts, kind="stable")][:MAX_SLICES]
+            masks += [(f"{item} = {value or '(missing)'}", text[item] == value) for value in largest]
+        else:
+            parts = [text[name] == _as_text(value) for name, value in item.items()]
+            label = ", ".join(f"{name} = {_as_text(value)}" for name, value in item.items())
+            masks.append((label, np.logical_and.reduce(parts)))
+    return [(name, mask) for name, mask in masks if mask.any()]
+
+
+def _slice_columns(slices: list[Any]) -> list[str]:
+    names = [name for item in slices for name in ([item] if isinstance(item, str) else list(item))]
+    return list(dict.fromkeys(names))
+
+
+def _as_text(value: Any) -> str:
+    """A slice value as canonical raw text, the way columns are written."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

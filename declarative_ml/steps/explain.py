@@ -1,0 +1,120 @@
+"""SHAP values of the shipped graph on test rows, by the shap library where it is installed.
+
+explanation.npz   base [K], values [R, M, K], predictions [R, K], rows [R]
+explanation.json  names, outputs, method, evaluations, importance
+plots/*.png       drawn by shap (only where the library is installed)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.optional import installed
+from declarative_ml.core.task import Task
+from declarative_ml.scoring.session import open_session, run_graph
+from declarative_ml.scoring.shap_sampler import Explanation, explain_rows
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.split import TEST, TRAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+
+
+def run(context: StepContext) -> None:
+    """Write the explanation."""
+    import numpy as np
+
+    assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
+    rows, background = _rows(context)
+    dtypes = {item["name"]: item["dtype"] for item in assembly["inputs"]}
+    pool = raw_arrays(context.inputs["table"], np.concatenate([rows, background]), dtypes)
+    places = np.arange(len(rows)), np.arange(len(rows), len(rows) + len(background))
+    session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
+    found = _explain(explained_output(session, task), pool, *places, context)
+    _draw(context, found, pool, places[0], task)
+    np.savez(
+        context.out / "explanation.npz",
+        base=found.base,
+        values=found.values,
+        predictions=found.predictions,
+        rows=rows,
+    )
+    ranked = sorted(zip(found.names, found.mean_absolute().tolist()), key=lambda item: (-item[1], item[0]))
+    write_json(
+        context.out / "explanation.json",
+        {
+            "names": list(found.names),
+            "outputs": output_names(task),
+            "method": found.method,
+            "evaluations": found.evaluations,
+            "rows": len(rows),
+            "background": found.backgrounds,
+            "importance": [{"feature": name, "mean_abs_shap": value} for name, value in ranked],
+        },
+    )
+
+
+def explained_output(session: Any, task: Task) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
+    """What is explained: the positive class's probability, every class's probability, or the number."""
+
+    def predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        answer = run_graph(session, inputs)
+        if task.type == "number":
+            return answer[:, None]
+        return answer[:, 1:] if task.type == "binary" else answer
+
+    return predict
+
+
+def output_names(task: Task) -> list[str]:
+    """The names of the explained outputs."""
+    if task.type == "number":
+        return [task.target]
+    return [task.classes[1]] if task.type == "binary" else list(task.classes)
+
+
+def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
+    """Table positions of the rows to explain (test rows; training rows where there are none) and of
+    the background, both the first in hash order."""
+    import numpy as np
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    chosen = part == TEST if (part == TEST).any() else part == TRAIN
+    reference = context.read("prepare", "reference.json")["background"]
+    background = len(next(iter(reference.values())))
+    return order[chosen][: context.params["rows"]], order[part == TRAIN][:background]
+
+
+def _explain(
+    predict: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+    pool: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    background: np.ndarray,
+    context: StepContext,
+) -> Explanation:
+    arguments: dict[str, Any] = {"seed": context.params["seed"], "progress": context.progress}
+    if installed("shap"):
+        from declarative_ml.steps.explain_shap import explain_with_shap
+
+        return explain_with_shap(predict, pool, rows, background, **arguments)
+    return explain_rows(predict, pool, rows, background, **arguments)
+
+
+def _draw(
+    context: StepContext, found: Explanation, pool: Mapping[str, np.ndarray], rows: np.ndarray, task: Task
+) -> None:
+    if not installed("shap"):
+        return
+    from declarative_ml.steps.explain_shap import shap_plots
+
+    folder = context.out / "plots"
+    folder.mkdir()
+    plots = shap_plots(found, {name: values[rows] for name, values in pool.items()}, output_names(task))
+    for name, content in plots.items():
+        (folder / f"{name}.png").write_bytes(content)

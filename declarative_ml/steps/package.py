@@ -1,0 +1,40 @@
+"""Write the bundle: the one folder that ships."""
+
+from __future__ import annotations
+
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.table import read_schema
+from declarative_ml.store.bundle import MODEL, REFERENCE, write_bundle
+
+
+def run(context: StepContext) -> None:
+    """Fill the artifact with the bundle's files (see store.bundle and docs/bundle.md)."""
+    assembly = context.read("assemble", "assembly.json")
+    split = context.read("split", "split.json")
+    fields = {
+        "name": context.params["name"],
+        "description": context.params["description"],
+        "task": assembly["task"],
+        "target_rule": assembly["target_rule"],
+        "inputs": assembly["inputs"],
+        "missing": assembly["missing"],
+        "threshold": assembly["threshold"],
+        "metrics": context.read("evaluate", "metrics.json")["metrics"],
+        "spec_digest": context.params["spec_digest"],
+        "data_fingerprint": split["fingerprint"],
+        "sql": context.params["sql"],
+        "sources": {
+            role.removeprefix("source."): read_schema(folder).model_dump(mode="json")
+            for role, folder in context.inputs.items()
+            if role.startswith("source.")
+        },
+    }
+    files = {
+        MODEL: context.inputs["assemble"] / "model.onnx",
+        REFERENCE: context.inputs["prepare"] / "reference.json",
+        "metrics.json": context.inputs["evaluate"] / "metrics.json",
+    }
+    if "explain" in context.inputs:
+        explanation = context.inputs["explain"]
+        files |= {name: explanation / name for name in ("explanation.json", "explanation.npz")}
+    write_bundle(context.out, fields, files)

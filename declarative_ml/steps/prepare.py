@@ -1,0 +1,190 @@
+"""Learn each feature's statistics on the training rows, then encode every row into the three arrays.
+
+raw.npy scaled.npy codes.npy target.npy [weight.npy]   rows in the order of the split
+encoding.json   layout, and per feature: name, options, state, field
+reference.json  training histograms for drift, background rows for explanations
+check.npy       positions (in split order) of the rows on which parity is proven
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.features import FEATURES
+from declarative_ml.features.base import Feature
+from declarative_ml.learning.dataset import Layout
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.profile import training_rows
+from declarative_ml.steps.table import blocks, read_column, read_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+CHECK_ROWS = 2_000
+
+
+def run(context: StepContext) -> None:
+    """Write the encoded dataset."""
+    options = context.read("profile", "features.json")["features"]
+    features = {name: FEATURES.parse(fields) for name, fields in options.items()}
+    statistics = _gather(context, features)
+    states = {name: feature.fit(statistics[name]) for name, feature in features.items()}
+    layouts = {name: feature.layout(name, states[name]) for name, feature in features.items()}
+    layout = sum(layouts.values(), start=Layout())
+    _encode(context, features, states, layouts, layout)
+    _targets(context)
+    write_json(
+        context.out / "encoding.json",
+        {
+            "layout": layout.model_dump(mode="json"),
+            "features": [
+                {
+                    "name": name,
+                    "options": feature.options(),
+                    "state": states[name],
+                    "field": feature.field(states[name]),
+                }
+                for name, feature in features.items()
+            ],
+        },
+    )
+    histograms = {
+        name: feature.reference(statistics[name], states[name]) for name, feature in features.items()
+    }
+    write_json(
+        context.out / "reference.json", {"columns": histograms, "background": _background(context, features)}
+    )
+
+
+def _gather(context: StepContext, features: dict[str, Feature]) -> dict[str, Any]:
+    import numpy as np
+    import pyarrow as pa
+
+    from declarative_ml.core.columns import raw_column, row_hashes
+
+    rows = training_rows(context)
+    gathered = {name: feature.accumulator() for name, feature in features.items()}
+    for start, block in blocks(context.inputs["table"]):
+        low, high = np.searchsorted(rows, [start, start + block.num_rows])
+        taken = block.take(pa.array(rows[low:high] - start))
+        hashes = row_hashes(taken, 0)
+        for name, feature in features.items():
+            gathered[name].update(raw_column(taken.column(name), feature.raw_dtype), hashes)
+        context.progress(0.4 * high / len(rows), f"statistics · {high:,} of {len(rows):,} rows")
+    return gathered
+
+
+def _encode(
+    context: StepContext,
+    features: dict[str, Feature],
+    states: dict[str, Any],
+    layouts: dict[str, Layout],
+    layout: Layout,
+) -> None:
+    """Encode block by block into arrays on disk, each row at its place in the order of the split."""
+    import numpy as np
+
+    from declarative_ml.core.columns import raw_column
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    place = _places(context, order)
+    shapes = {"raw": len(layout.raw), "scaled": len(layout.scaled), "codes": len(layout.codes)}
+    arrays = {
+        name: np.lib.format.open_memmap(
+            context.out / f"{name}.npy",
+            mode="w+",
+            dtype=np.int32 if name == "codes" else np.float32,
+            shape=(len(order), width),
+        )
+        if width
+        else _empty(context, name, len(order))
+        for name, width in shapes.items()
+    }
+    for start, block in blocks(context.inputs["table"]):
+        target = place[start : start + block.num_rows]
+        kept = np.flatnonzero(target >= 0)
+        offsets = dict.fromkeys(arrays, 0)
+        for name, feature in features.items():
+            encoded = feature.encode(raw_column(block.column(name), feature.raw_dtype), states[name])
+            for kind, array in arrays.items():
+                values = getattr(encoded, kind)
+                width = len(getattr(layouts[name], kind))
+                if width:
+                    array[target[kept], offsets[kind] : offsets[kind] + width] = values[kept]
+                    offsets[kind] += width
+        context.progress(
+            0.4 + 0.6 * (start + block.num_rows) / len(place), f"{start + block.num_rows:,} rows"
+        )
+    for array in arrays.values():
+        if isinstance(array, np.memmap):
+            array.flush()
+
+
+def _empty(context: StepContext, name: str, rows: int) -> np.ndarray:
+    import numpy as np
+
+    array = np.zeros((rows, 0), dtype=np.int32 if name == "codes" else np.float32)
+    np.save(context.out / f"{name}.npy", array)
+    return array
+
+
+def _places(context: StepContext, order: np.ndarray) -> np.ndarray:
+    """Position in the table -> place in the order of the split, -1 for rows left out."""
+    import numpy as np
+
+    rows = context.read("table", "info.json")["rows"]
+    place = np.full(rows, -1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place
+
+
+def _targets(context: StepContext) -> None:
+    import numpy as np
+
+    split = context.inputs["split"]
+    order = np.load(split / "order.npy")
+    np.save(context.out / "target.npy", np.load(split / "target.npy"))
+    name = context.params["weight"]
+    if name is not None:
+        np.save(context.out / "weight.npy", _weights(read_column(context.inputs["table"], name), order, name))
+    np.save(context.out / "check.npy", _check_rows(context, len(order)))
+
+
+def _weights(column: pa.ChunkedArray, order: np.ndarray, name: str) -> np.ndarray:
+    import numpy as np
+    import pyarrow as pa
+
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise DataError(f"the weight column '{name}' is {column.type}, not a number")
+    weights = column.cast(pa.float64()).fill_null(np.nan).to_numpy()[order]
+    if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() <= 0:
+        raise DataError(f"the weight column '{name}' has missing, negative or infinite values")
+    return np.asarray(weights)
+
+
+def _check_rows(context: StepContext, rows: int) -> np.ndarray:
+    """Rows for the parity proof: the first in hash order are as good as a random sample."""
+    import numpy as np
+
+    return np.arange(min(rows, CHECK_ROWS))
+
+
+def _background(context: StepContext, features: dict[str, Feature]) -> dict[str, list[Any]]:
+    """Training rows that stand for 'unknown' in explanations: the first in hash order."""
+    import numpy as np
+
+    from declarative_ml.core.columns import raw_column
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    rows = order[part == 0][: context.params["background"]]
+    table = read_rows(context.inputs["table"], rows, list(features)).combine_chunks()
+    background = {}
+    for name, feature in features.items():
+        values = raw_column(table.column(name).combine_chunks(), feature.raw_dtype).to_pylist()
+        finite = [None if value is None or value != value else value for value in values]
+        background[name] = finite
+    return background

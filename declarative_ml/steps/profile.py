@@ -1,0 +1,138 @@
+"""Look at every column of the training rows; choose the feature type of each, or say why it is dropped.
+
+profile.json   [ColumnProfile, …] of the training rows, target included
+features.json  {"features": {column: options}, "dropped": {column: reason}, "notes": [...]}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.features import FEATURES
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.split import TEST, VALIDATION
+from declarative_ml.steps.table import blocks, open_table, require_columns
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from declarative_ml.learning.statistics import ColumnProfile
+
+
+def run(context: StepContext) -> None:
+    """Write the profile and the resolved features."""
+    profiles = profile_table(context)
+    target = context.read("split", "split.json")["task"]["target"]
+    reserved = {target, context.params["weight"], *context.params["reserved"]}
+    chosen, dropped, notes = choose_features(
+        profiles,
+        named=context.params["features"],
+        others=context.params["others"],
+        exclude=set(context.params["exclude"]),
+        reserved={name for name in reserved if name},
+    )
+    write_json(context.out / "profile.json", [item.model_dump(mode="json") for item in profiles])
+    write_json(context.out / "features.json", {"features": chosen, "dropped": dropped, "notes": notes})
+
+
+def training_rows(context: StepContext) -> np.ndarray:
+    """Positions in the table of the training rows, ascending."""
+    import numpy as np
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    rows: np.ndarray = np.sort(order[(part != TEST) & (part != VALIDATION)])
+    return rows
+
+
+def profile_table(context: StepContext) -> list[ColumnProfile]:
+    """The profile of each column, over the training rows only."""
+    import numpy as np
+    import pyarrow as pa
+
+    from declarative_ml.core.columns import row_hashes
+    from declarative_ml.learning.statistics import ColumnProfiler
+
+    rows = training_rows(context)
+    with open_table(context.inputs["table"]) as reader:
+        schema = reader.schema
+    profilers = [ColumnProfiler(field.name, field.type) for field in schema]
+    for start, block in blocks(context.inputs["table"]):
+        low, high = np.searchsorted(rows, [start, start + block.num_rows])
+        taken = block.take(pa.array(rows[low:high] - start))
+        hashes = row_hashes(taken, 0)
+        for number, profiler in enumerate(profilers):
+            profiler.update(taken.column(number), hashes)
+        context.progress(high / max(len(rows), 1), f"{high:,} of {len(rows):,} rows")
+    return [profiler.profile() for profiler in profilers]
+
+
+def choose_features(
+    profiles: list[ColumnProfile],
+    *,
+    named: dict[str, dict[str, Any]],
+    others: str,
+    exclude: set[str],
+    reserved: set[str],
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
+    """Column -> feature options; column -> why it is dropped; notes. In the order of the table.
+
+    Raises DataError for a feature that the table lacks, or when no feature is left.
+    """
+    columns = [profile.name for profile in profiles]
+    require_columns(columns, [*named, *sorted(exclude)])
+    chosen: dict[str, dict[str, Any]] = {}
+    dropped: dict[str, str] = {}
+    for profile in profiles:
+        name = profile.name
+        if name in reserved:
+            continue
+        if name in named:
+            chosen[name] = named[name]
+        elif name in exclude:
+            dropped[name] = "excluded by the spec"
+        elif others == "drop":
+            dropped[name] = "not named under features"
+        else:
+            options, reason = infer_feature(profile)
+            if options is None:
+                dropped[name] = reason
+            else:
+                chosen[name] = options
+    if not chosen:
+        raise DataError(
+            "no column is left to learn from",
+            hint="; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5]) or None,
+        )
+    return chosen, dropped, []
+
+
+def infer_feature(profile: ColumnProfile) -> tuple[dict[str, Any] | None, str]:
+    """The feature options for a column, or None and the reason why it is dropped."""
+    if profile.missing == profile.rows:
+        return None, "every value is missing"
+    if profile.constant:
+        return None, "constant: every row has the same value"
+    if looks_like_id(profile):
+        return None, "looks like an id: every row has a value of its own"
+    for kind in FEATURES.classes():
+        feature = kind.infer(profile)
+        if feature is not None:
+            return feature.options(), ""
+    return None, "almost every row has a text of its own"
+
+
+def looks_like_id(profile: ColumnProfile) -> bool:
+    """Unique text, or unique whole numbers that fill their range as a counter does.
+
+    Unique measurements (whole numbers far apart) stay: being unique alone proves nothing for numbers.
+    """
+    if profile.rows < 20 or profile.missing or not profile.unique:
+        return False
+    if profile.dtype == "string":
+        return True
+    if profile.dtype != "int64" or profile.min is None or profile.max is None:
+        return False
+    return bool(profile.max - profile.min + 1 <= 2.0 * profile.rows)

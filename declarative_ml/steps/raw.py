@@ -1,0 +1,53 @@
+"""Raw columns: what the graph takes, read from the table of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.schema import ColumnRule
+from declarative_ml.features.base import Feature, State
+from declarative_ml.steps.table import read_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature column: how it is read, what it is, and what was learned about it."""
+
+    name: str
+    feature: Feature
+    state: State
+    field: dict[str, Any]
+    rule: ColumnRule
+
+    def describe(self) -> dict[str, Any]:
+        """The entry of the bundle's `inputs` (see store.bundle.Input)."""
+        return {
+            "name": self.name,
+            "feature": self.feature.type,
+            "dtype": self.feature.raw_dtype,
+            "rule": self.rule.model_dump(mode="json"),
+            "field": self.field,
+        }
+
+
+def raw_inputs(table: Path, rows: np.ndarray, columns: list[Column]) -> dict[str, np.ndarray]:
+    """Column -> [n, 1] float32 or object (str) array of the given rows of the table."""
+    return raw_arrays(table, rows, {column.name: column.feature.raw_dtype for column in columns})
+
+
+def raw_arrays(table: Path, rows: np.ndarray, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Column -> [n, 1] array of the dtype "float32" or "string" (objects)."""
+    from declarative_ml.core.columns import raw_column
+
+    taken = read_rows(table, rows, list(dtypes)).combine_chunks()
+    arrays = {}
+    for name, dtype in dtypes.items():
+        values = raw_column(taken.column(name).combine_chunks(), dtype)
+        arrays[name] = values.to_numpy(zero_copy_only=False).reshape(-1, 1)
+    return arrays

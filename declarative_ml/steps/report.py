@@ -1,0 +1,144 @@
+"""Draw the report page from what the other steps found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from declarative_ml.core.atomic import read_json
+from declarative_ml.core.task import Task
+from declarative_ml.core.versions import library_version
+from declarative_ml.learning.statistics import ColumnProfile
+from declarative_ml.report.content import MemberResult, ReportContent, SliceResult, StepResult
+from declarative_ml.report.page import render_report
+from declarative_ml.steps.context import StepContext, skip_reason
+
+_LIBRARIES = (
+    "declarative-ml",
+    "numpy",
+    "pyarrow",
+    "onnx",
+    "onnxruntime",
+    "lightgbm",
+    "torch",
+    "shap",
+    "mlflow",
+)
+
+
+def run(context: StepContext) -> None:
+    """Write report.html."""
+    (context.out / "report.html").write_text(render_report(content(context)), encoding="utf-8")
+
+
+def content(context: StepContext) -> ReportContent:
+    """Everything the page shows, gathered from the artifacts."""
+    import numpy as np
+
+    assembly = context.read("assemble", "assembly.json")
+    metrics = context.read("evaluate", "metrics.json")
+    split = context.read("split", "split.json")
+    resolved = context.read("profile", "features.json")
+    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
+        truth, prediction = test["truth"], test["prediction"]
+    shown = {"truth": truth, "prediction": prediction} if len(truth) else {}
+    return ReportContent(
+        name=context.params["name"],
+        description=context.params["description"],
+        owner=context.params["owner"],
+        task=Task.model_validate(assembly["task"]),
+        primary=metrics["primary"],
+        metrics={part: _scores(scores) for part, scores in metrics["metrics"].items()},
+        rows=split["rows"],
+        intervals=metrics["intervals"],
+        baselines={
+            part: {name: _scores(scores) for name, scores in found.items()}
+            for part, found in metrics["baselines"].items()
+        },
+        threshold=metrics["threshold"] or 0.5,
+        curves=curves(context),
+        slices=[
+            SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
+            for item in metrics["slices"]
+        ],
+        profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
+        features={name: options["type"] for name, options in resolved["features"].items()},
+        dropped=resolved["dropped"],
+        notes=[*resolved["notes"], *split["notes"], *context.read("table", "info.json")["notes"]],
+        steps=_steps(context),
+        members=[
+            MemberResult(item["name"], item["weight"], _seconds(context, item["name"]), item["loss"])
+            for item in assembly["members"]
+        ],
+        provenance=_provenance(context, assembly, split),
+        commands={
+            "Predict": f"dml predict {context.params['name']}.yaml new.csv -o predictions.csv",
+            "Explain one row": f"dml explain {context.params['name']}.yaml --row '{{…}}'",
+        },
+        **_explanation(context),
+        **shown,
+    )
+
+
+def curves(context: StepContext) -> dict[str, list[dict[str, float]]]:
+    """Step id -> learning curve, of the fits that were made."""
+    found = {}
+    for role, folder in context.inputs.items():
+        if role.startswith("curve.") and skip_reason(folder) is None:
+            curve = read_json(folder / "train.json")["curve"]
+            if curve:
+                found[role.removeprefix("curve.")] = curve
+    return found
+
+
+def _explanation(context: StepContext) -> dict[str, Any]:
+    if "explain" not in context.inputs:
+        return {}
+    ranked = context.read("explain", "explanation.json")["importance"]
+    plots = sorted((context.inputs["explain"] / "plots").glob("*.png"))
+    return {
+        "importance": [(item["feature"], item["mean_abs_shap"]) for item in ranked],
+        "shap_plots": {path.stem.replace("_", " "): path.read_bytes() for path in plots},
+    }
+
+
+def _steps(context: StepContext) -> list[StepResult]:
+    """The plan as it was when this step began; the steps after it are not known to it."""
+    return [
+        StepResult(
+            id=item["id"],
+            title=item["title"],
+            status=context.finished[item["id"]].status,
+            seconds=context.finished[item["id"]].seconds,
+            needs=item["needs"],
+        )
+        for item in context.step.outside["steps"]
+        if item["id"] in context.finished
+    ]
+
+
+def _seconds(context: StepContext, member: str) -> float:
+    prefix = f"train.{member}."
+    return sum(done.seconds for step, done in context.finished.items() if step.startswith(prefix))
+
+
+def _provenance(context: StepContext, assembly: dict[str, Any], split: dict[str, Any]) -> dict[str, str]:
+    manifest = context.read("package", "bundle.json")
+    parity = assembly["parity"]
+    return {
+        "Model digest": manifest["model_digest"],
+        "Spec digest": manifest["spec_digest"],
+        "Data fingerprint": split["fingerprint"],
+        "Parity": (
+            f"graph and training differ by at most {parity['max_difference']:.1e} "
+            f"on {parity['rows']:,} rows (allowed {parity['tolerance']:.0e})"
+        ),
+        "Libraries": ", ".join(f"{name} {library_version(name)}" for name in _LIBRARIES),
+    }
+
+
+def _scores(scores: dict[str, float | None]) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in scores.items()}
+
+
+def _pair(bounds: list[float] | None) -> tuple[float, float] | None:
+    return None if bounds is None else (bounds[0], bounds[1])

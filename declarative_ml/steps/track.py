@@ -1,0 +1,96 @@
+"""Record the run in MLflow, once for each key, whatever was interrupted before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.task import Task
+from declarative_ml.core.versions import library_version
+from declarative_ml.graph.plan import Step
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.report import curves
+from declarative_ml.store.bundle import MODEL, Bundle
+from declarative_ml.trackers import TRACKERS
+from declarative_ml.trackers.base import TrackContent, Tracker
+
+EXAMPLE_ROWS = 5
+
+
+def run(context: StepContext) -> None:
+    """Log, and leave {"run_id"} as tracking.json."""
+    tracker = tracker_of(context.step)
+    run_id = tracker.log(context.workspace, content(context))
+    write_json(context.out / "tracking.json", {"run_id": run_id})
+
+
+def content(context: StepContext) -> TrackContent:
+    """What MLflow is told about the run."""
+    bundle = Bundle.open(context.inputs["package"])
+    manifest, track = bundle.manifest, context.params["track"]
+    background = bundle.reference()["background"]
+    return TrackContent(
+        key=context.key,
+        experiment=track["experiment"] or manifest.name,
+        run_name=f"{manifest.name}-{manifest.model_digest[:8]}",
+        metrics=_metrics(context),
+        params=context.step.outside["spec"],
+        tags={
+            "dml.model_digest": manifest.model_digest,
+            "dml.spec_digest": manifest.spec_digest,
+            "dml.data_fingerprint": manifest.data_fingerprint,
+            "dml.version": library_version("declarative-ml"),
+        },
+        description=manifest.description,
+        curves=curves(context),
+        files=_files(context),
+        dataset_name=manifest.name,
+        dataset_digest=manifest.data_fingerprint,
+        dataset_source=str(context.step.outside["spec"]["data"].get("source") or ""),
+        rows=context.read("split", "split.json")["rows"],
+        model=context.inputs["package"] / MODEL,
+        inputs={item.name: item.dtype for item in manifest.inputs},
+        outputs=_outputs(manifest.task),
+        example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
+        requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
+        register_as=track["register_as"],
+    )
+
+
+def _metrics(context: StepContext) -> dict[str, float]:
+    found = context.read("evaluate", "metrics.json")
+    flat = {
+        f"{part}.{name}": value
+        for part, scores in found["metrics"].items()
+        for name, value in scores.items()
+        if value is not None
+    }
+    for name, scores in found["baselines"].get("test", {}).items():
+        value = scores[found["primary"]]
+        if value is not None:
+            flat[f"baseline.{name}.{found['primary']}"] = value
+    return flat
+
+
+def _files(context: StepContext) -> dict[str, Path | bytes | str]:
+    files: dict[str, Path | bytes | str] = {
+        "report.html": context.inputs["report"] / "report.html",
+        "bundle.json": context.inputs["package"] / "bundle.json",
+        "metrics.json": context.inputs["evaluate"] / "metrics.json",
+        "spec.yaml": context.step.outside["spec_yaml"],
+    }
+    if "explain" in context.inputs:
+        plots = context.inputs["explain"] / "plots"
+        files |= {f"plots/{path.name}": path for path in sorted(plots.glob("*.png"))}
+    return files
+
+
+def _outputs(task: Task) -> dict[str, str]:
+    if not task.is_classification:
+        return {"prediction": "float32"}
+    return {"prediction": "string", "probabilities": f"float32[{len(task.classes)}]"}
+
+
+def tracker_of(step: Step) -> Tracker:
+    """The tracker that a track step writes to."""
+    return TRACKERS.parse({"type": "mlflow", "uri": step.outside["uri"]})

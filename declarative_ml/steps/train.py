@@ -1,0 +1,127 @@
+"""Fit one model once: on a fold, or for good.
+
+state.npz        the fitted parameters
+train.json       work done, learning curve, rows, validation loss
+validation.npy   margins of the rows held out (folds only), in split order
+check.npy        margins of the rows on which the graph's parity will be proven
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.task import Task
+from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
+from declarative_ml.models import MODELS
+from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
+from declarative_ml.steps.context import SKIPPED, StepContext
+from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def run(context: StepContext) -> None:
+    """Fit, or leave a reason why there is nothing to fit."""
+    reason = guard(context)
+    if reason is not None:
+        write_json(context.out / SKIPPED, {"reason": reason})
+        return
+    split = context.read("split", "split.json")
+    task = Task.model_validate(split["task"])
+    model = MODELS.parse(context.params["model"])
+    data = _open(context)
+    fitted_rows, held_out = _rows(context)
+    train = _weighted(data.take(fitted_rows), task, context.params["imbalance"])
+    validation = data.take(held_out) if len(held_out) else None
+    fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
+    _save(context, model, task, data, fitted, len(train), held_out)
+
+
+def guard(context: StepContext) -> str | None:
+    """Why this fit is not needed, if so."""
+    fold, folds = context.params["fold"], context.read("split", "split.json")["folds"]
+    if fold is not None:
+        if folds == 0:
+            return "no rows are held out"
+        return f"the split has {folds} fold(s)" if fold >= folds else None
+    return None if context.params["refit"] or folds == 0 else "refit is off: the fold's model ships"
+
+
+def _open(context: StepContext) -> Dataset:
+    layout = Layout.model_validate(context.read("prepare", "encoding.json")["layout"])
+    return open_dataset(context.inputs["prepare"], layout)
+
+
+def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
+    """Row weights with mean one; classes count the same when the spec asks for it."""
+    import numpy as np
+
+    if imbalance == "none" or not task.is_classification:
+        weight = None if data.weight is None else data.weight / data.weight.mean()
+        return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight)
+    counts = np.bincount(data.target, minlength=len(task.classes)).astype(np.float64)
+    balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[data.target]
+    weight = balance if data.weight is None else data.weight * balance
+    return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight / weight.mean())
+
+
+def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the rows to fit on, and of those held out."""
+    import numpy as np
+
+    part = np.load(context.inputs["split"] / "part.npy")
+    fold = np.load(context.inputs["split"] / "fold.npy")
+    number = context.params["fold"]
+    if number is None:
+        return np.flatnonzero(part != TEST), np.zeros(0, dtype=np.int64)
+    held_out = fold == number
+    fitted = (part == TRAIN) & ~held_out
+    return np.flatnonzero(fitted), np.flatnonzero(held_out & (part <= VALIDATION))
+
+
+def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> FitContext:
+    return FitContext(
+        task=task,
+        seed=context.params["seed"],
+        threads=context.threads,
+        scratch=context.scratch,
+        progress=context.progress,
+        work=_work(context, model, rows),
+    )
+
+
+def _work(context: StepContext, model: Model, rows: int) -> Work | None:
+    """The work that the folds' early stopping chose, for a refit; None where nothing was held out."""
+    folds = [context.read(role, "train.json") for role in context.roles("fold")]
+    if not folds:
+        return None
+    mean_rows = round(sum(fold["rows"] for fold in folds) / len(folds))
+    return model.refit_work([fold["work"] for fold in folds], mean_rows, rows)
+
+
+def _save(
+    context: StepContext,
+    model: Model,
+    task: Task,
+    data: Dataset,
+    fitted: Fitted,
+    rows: int,
+    held_out: np.ndarray,
+) -> None:
+    import numpy as np
+
+    check = np.load(context.inputs["prepare"] / "check.npy")
+    save_state(fitted.state, context.out / "state.npz")
+    np.save(context.out / "check.npy", model.predict(fitted.state, data.take(check), task))
+    summary: dict[str, Any] = {
+        "work": fitted.work,
+        "curve": fitted.curve,
+        "rows": rows,
+        "importance": model.importance(fitted.state, data.layout),
+    }
+    if len(held_out):
+        margins = model.predict(fitted.state, data.take(held_out), task)
+        np.save(context.out / "validation.npy", margins)
+    write_json(context.out / "train.json", summary)

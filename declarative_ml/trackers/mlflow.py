@@ -1,0 +1,196 @@
+"""MLflow: an embedded sqlite history in the workspace, or any tracking server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from declarative_ml.core.faults import fault_point
+from declarative_ml.trackers import mlflow_entities as entities
+from declarative_ml.trackers.base import TrackContent, Tracker
+from declarative_ml.trackers.mlflow_model import log_model, register
+from declarative_ml.trackers.mlflow_store import (
+    KEY_TAG,
+    Store,
+    connect,
+    find_in_sqlite,
+    locate,
+    locked,
+    refused_as_error,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+class MLflowTracker(Tracker):
+    """Runs in MLflow, one for each key."""
+
+    type: Literal["mlflow"] = "mlflow"
+    uri: str | None = Field(default=None, description="Server; null: embedded sqlite in the workspace")
+
+    def find(self, workspace: Path, key: str) -> str | None:
+        """The id of the finished run with this key, or None; a sqlite store is read without MLflow.
+
+        Raises DmlError when the store is damaged or the server does not answer.
+        """
+        store = locate(workspace, self.uri)
+        if store.database is not None:
+            return find_in_sqlite(store.database, key)
+        client = connect(store)
+        with refused_as_error(store):
+            finished = [run for run in _runs_of(client, key) if run.info.status == "FINISHED"]
+        return str(finished[0].info.run_id) if finished else None
+
+    def log(self, workspace: Path, content: TrackContent) -> str:
+        """Record the run and return its id; where a finished run has the key already, only its id.
+
+        The run is marked finished last. Unfinished runs with the same key are what a killed process
+        left, and are deleted with their models: do not log one key from two machines at once.
+        """
+        store = locate(workspace, self.uri)
+        with locked(store):
+            found = self.find(workspace, content.key)
+            if found is not None:
+                return found
+            client = connect(store)
+            with refused_as_error(store):
+                _remove_unfinished(client, content.key)
+                return _write_run(client, store, content)
+
+
+def _runs_of(client: Any, key: str) -> list[Run]:
+    """All runs with this key that are not deleted, oldest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    filter_string = f"tags.`{KEY_TAG}` = '{key}'"
+    return list(client.search_runs(experiments, filter_string, order_by=["attributes.start_time ASC"]))
+
+
+def _remove_unfinished(client: Any, key: str) -> None:
+    for run in _runs_of(client, key):
+        if run.info.status == "FINISHED":
+            continue
+        run_id = run.info.run_id
+        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+            client.delete_model_version(version.name, version.version)
+        models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+        for model in models:
+            client.delete_logged_model(model.model_id)
+        client.set_terminated(run_id, "KILLED")
+        client.delete_run(run_id)
+
+
+def _write_run(client: Any, store: Store, content: TrackContent) -> str:
+    experiment_id = _experiment(client, store, content.experiment)
+    run = client.create_run(experiment_id, tags=_tags(content), run_name=content.run_name)
+    run_id = str(run.info.run_id)
+    finished = False
+    try:
+        _log_params(client, run_id, content)
+        _log_dataset(client, run_id, content)
+        with tempfile.TemporaryDirectory(prefix="dml-track-") as scratch:
+            _log_files(client, run_id, content, Path(scratch) / "files")
+            model_id = None
+            if content.model is not None:
+                model_id = log_model(client, experiment_id, run_id, content, Path(scratch) / "model")
+        _log_metrics(client, run_id, content, model_id)
+        fault_point("track:metrics")
+        if content.register_as and model_id is not None:
+            register(client, store, run_id, model_id, content)
+        fault_point("track:finish")
+        client.set_terminated(run_id, "FINISHED")
+        finished = True
+    finally:
+        if not finished:
+            _mark_failed(client, run_id)
+    return run_id
+
+
+def _mark_failed(client: Any, run_id: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException, OSError):  # the error that brought us here is the one to show
+        client.set_terminated(run_id, "FAILED")
+
+
+def _experiment(client: Any, store: Store, name: str) -> str:
+    """The id of the experiment, created or restored where needed."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if store.artifacts is None else f"{store.artifacts}/{entities.folder_name(name)}"
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _tags(content: TrackContent) -> dict[str, str]:
+    tags = {**content.tags, KEY_TAG: content.key, "mlflow.source.name": "dml", "mlflow.source.type": "LOCAL"}
+    if content.description:
+        tags["mlflow.note.content"] = content.description
+    return {name: entities.shortened(str(value), entities.TAG_LENGTH) for name, value in tags.items()}
+
+
+def _log_params(client: Any, run_id: str, content: TrackContent) -> None:
+    from mlflow.entities import Param
+
+    params = [Param(name, value) for name, value in entities.flatten(content.params).items()]
+    for batch in entities.batches(params, entities.ENTRIES_PER_BATCH):
+        client.log_batch(run_id, params=batch)
+
+
+def _log_metrics(client: Any, run_id: str, content: TrackContent, model_id: str | None) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    final = [
+        Metric(name, value, now, step, model_id=model_id)
+        for name, value, step in entities.final_points(content.metrics)
+    ]
+    curves = [Metric(name, value, now, step) for name, value, step in entities.curve_points(content.curves)]
+    for batch in entities.batches([*final, *curves], entities.METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=batch)
+
+
+def _log_dataset(client: Any, run_id: str, content: TrackContent) -> None:
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if not content.dataset_digest:
+        return
+    dataset = Dataset(
+        name=entities.shortened(content.dataset_name or content.experiment, entities.VALUE_LENGTH),
+        digest=content.dataset_digest[: entities.DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": content.dataset_source}),
+        profile=json.dumps({"rows": dict(content.rows)}) if content.rows else None,
+    )
+    tags = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
+def _log_files(client: Any, run_id: str, content: TrackContent, folder: Path) -> None:
+    if not content.files:
+        return
+    for name, source in content.files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, Path):
+            shutil.copyfile(source, target)
+        else:
+            target.write_bytes(source.encode() if isinstance(source, str) else source)
+    client.log_artifacts(run_id, str(folder))

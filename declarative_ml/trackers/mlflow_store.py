@@ -1,0 +1,210 @@
+"""Where MLflow keeps runs: an embedded sqlite file or a server, made ready and asked cheaply."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from declarative_ml.core.atomic import write_bytes
+from declarative_ml.core.errors import DmlError
+from declarative_ml.core.optional import require
+
+KEY_TAG = "dml.key"
+"""The tag that names a run for ever."""
+
+CONNECT_SECONDS = 5.0
+
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Environment in which MLflow neither talks nor phones, and gives up on a server soon."""
+_CHATTY = ("mlflow", "alembic", "urllib3.connectionpool")
+_import_lock = threading.Lock()
+
+_FIND = """
+    SELECT runs.run_uuid FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
+    WHERE tags.key = ? AND tags.value = ? AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+    ORDER BY runs.start_time, runs.run_uuid LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Store:
+    """One place where MLflow keeps runs."""
+
+    uri: str
+    database: Path | None = None
+    """The sqlite file, when the store is one."""
+    artifacts: str | None = None
+    """Root URI of the artifacts of new experiments; None leaves it to the server."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server answers at the URI (and not a database)."""
+        return _is_server(self.uri)
+
+    @property
+    def shown(self) -> str:
+        """The URI without a password, for messages."""
+        parts = urlsplit(self.uri)
+        if parts.password is None:
+            return self.uri
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+
+
+def locate(workspace: Path, uri: str | None) -> Store:
+    """The store that `uri` names; None is the sqlite file in the workspace."""
+    if uri is None:
+        return _sqlite_store(workspace.absolute() / "mlflow.db")
+    if uri.startswith("sqlite:///"):
+        return _sqlite_store(Path(uri.removeprefix("sqlite:///")).absolute())
+    artifacts = None if _is_server(uri) else (workspace.absolute() / "mlartifacts").as_uri()
+    return Store(uri, artifacts=artifacts)
+
+
+def _is_server(uri: str) -> bool:
+    return uri.partition(":")[0] in {"http", "https", "databricks", "databricks-uc"}
+
+
+def _sqlite_store(database: Path) -> Store:
+    artifacts = (database.parent / "mlartifacts").as_uri()
+    return Store(f"sqlite:///{database.as_posix()}", database, artifacts)
+
+
+def find_in_sqlite(database: Path, key: str) -> str | None:
+    """The id of the finished run with this key, read without MLflow. Raises DmlError for a damaged file."""
+    if not database.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+            found = connection.execute(_FIND, (KEY_TAG, key)).fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error) or "no such column" in str(error):
+            return None
+        raise _unreadable(database, error) from error
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(database, error) from error
+    return None if found is None else str(found[0])
+
+
+def _unreadable(database: Path, error: Exception) -> DmlError:
+    return DmlError(
+        f"the tracking database {database} cannot be read: {error}",
+        hint="move the file away to start a new history, or set track.uri",
+    )
+
+
+def import_mlflow() -> Any:
+    """Import MLflow without its log lines, progress bars, telemetry and deprecation warnings."""
+    with _import_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        for logger in _CHATTY:
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        return require("mlflow", "mlflow")
+
+
+def connect(store: Store) -> Any:
+    """A client of the store, which is created when it is a sqlite file that is not there.
+
+    Raises DmlError, within seconds, when a server does not answer.
+    """
+    if urlsplit(store.uri).scheme in {"http", "https"}:
+        _check_reachable(store)
+    mlflow = import_mlflow()
+    with refused_as_error(store):
+        if store.database is not None:
+            create_database(store.database)
+        with _import_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = mlflow.MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+            client.search_experiments(max_results=1)  # the store opens on first use
+    return client
+
+
+def _check_reachable(store: Store) -> None:
+    request = urllib.request.Request(f"{store.uri.rstrip('/')}/health")
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # any answer is an answer: authentication is MLflow's business
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DmlError(
+            f"the MLflow server {store.shown} does not answer: {reason}",
+            hint="check track.uri and that the server runs, or set track.enabled: false",
+        ) from error
+
+
+@contextmanager
+def refused_as_error(store: Store) -> Iterator[None]:
+    """Turn what MLflow raises into a DmlError that names the store."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DmlError(
+            f"MLflow at {store.shown} refused: {lines[0]}",
+            hint="check track.uri, credentials and free space, or set track.enabled: false",
+        ) from error
+
+
+def create_database(database: Path) -> None:
+    """Create MLflow's sqlite file, whole or not at all; nothing happens when it is there.
+
+    MLflow's own migrations run in memory, which spares thousands of small writes. Should its
+    internals move, MLflow creates the file itself on first use, only more slowly.
+    """
+    if database.exists():
+        return
+    try:
+        from mlflow.store.db.utils import _initialize_tables
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import StaticPool
+    except ImportError:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        return
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    try:
+        _initialize_tables(engine)
+        with closing(engine.raw_connection()) as pooled:
+            connection: Any = pooled.driver_connection
+            image: bytes = connection.serialize()
+    finally:
+        engine.dispose()
+    write_bytes(database, image)
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """Hold an embedded store alone among threads and processes; a server looks after itself."""
+    if store.database is None:
+        yield
+        return
+    store.database.parent.mkdir(parents=True, exist_ok=True)
+    with store.database.with_name("mlflow.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from declarative_ml.core.errors import DataError
+from declarative_ml.learning.dataset import CodeColumn, Dataset, Layout
+from declarative_ml.learning.task import Task, predictions_from_margins
+from declarative_ml.models.base import FitContext, Fitted
+from declarative_ml.models.linear import PENALTIES, Linear
+
+BINARY = Task(target="y", type="binary", classes=("no", "yes"))
+THREE = Task(target="y", type="multiclass", classes=("a", "b", "c"))
+NUMBER = Task(target="y", type="number")
+LEVELS = (6, 4)
+
+
+def make_data(task: Task, rows: int = 300, seed: int = 0, noise: float = 1.0) -> Dataset:
+    random = np.random.default_rng(seed)
+    scaled = random.normal(size=(rows, 3)).astype(np.float32)
+    codes = np.stack([random.integers(0, size, rows) for size in LEVELS], axis=1).astype(np.int32)
+    value = scaled @ [1.5, -1.0, 0.0] + (codes[:, 0] - 2) * 0.5 + noise * random.normal(size=rows)
+    targets = {
+        "binary": (value > 0).astype(np.int64),
+        "multiclass": np.digitize(value, [-1.0, 1.0]).astype(np.int64),
+        "number": value * 100.0 + 5000.0,
+    }
+    columns = tuple(CodeColumn(name=f"c{number}", cardinality=size) for number, size in enumerate(LEVELS))
+    layout = Layout(scaled=("a", "b", "c"), codes=columns)
+    return Dataset(layout, np.zeros((rows, 0), np.float32), scaled, codes, targets[task.type])
+
+
+def fit(
+    model: Linear, data: Dataset, task: Task, validation: Dataset | None = None, **changes: object
+) -> Fitted:
+    context = FitContext(task=task, seed=1, threads=1, scratch=Path(), **changes)  # type: ignore[arg-type]
+    return model.fit(data, validation, context)
+
+
+def one_hot(data: Dataset) -> np.ndarray:
+    blocks = [np.eye(size)[data.codes[:, number]] for number, size in enumerate(LEVELS)]
+    return np.concatenate([data.scaled, *blocks], axis=1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("penalty", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("task", [BINARY, THREE], ids=lambda task: task.type)
+def test_classes_as_scikit_learn_fits_them(task: Task, penalty: float, weighted: bool) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    data = make_data(task)
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(data))
+    weight /= weight.mean()
+    if weighted:
+        data = replace(data, weight=weight)
+    peer = LogisticRegression(C=1.0 / penalty, tol=1e-8, max_iter=10_000)
+    peer.fit(one_hot(data), data.target, sample_weight=weight if weighted else None)
+    model = Linear(penalty=penalty)
+    margins = model.predict(fit(model, data, task).state, data, task)
+    np.testing.assert_allclose(
+        predictions_from_margins(task, margins), peer.predict_proba(one_hot(data)), atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("penalty", [0.1, 1.0, 100.0])
+def test_numbers_as_scikit_learn_fits_them(penalty: float) -> None:
+    from sklearn.linear_model import Ridge
+
+    data = make_data(NUMBER)
+    peer = Ridge(alpha=penalty, tol=1e-10).fit(one_hot(data), data.target)
+    model = Linear(penalty=penalty)
+    margins = model.predict(fit(model, data, NUMBER).state, data, NUMBER)
+    np.testing.assert_allclose(margins[:, 0], peer.predict(one_hot(data)), rtol=1e-4)
+
+
+def test_validation_rows_choose_the_penalty() -> None:
+    chosen = []
+    for rows, noise in ((40, 4.0), (2000, 0.1)):
+        validation = make_data(NUMBER, 500, seed=1, noise=noise)
+        fitted = fit(Linear(), make_data(NUMBER, rows, noise=noise), NUMBER, validation)
+        losses = [point["validation"] for point in fitted.curve]
+        assert fitted.work["penalty_index"] == int(np.argmin(losses))
+        chosen.append(PENALTIES[fitted.work["penalty_index"]])
+    assert chosen[0] > chosen[1]
+
+
+def test_the_refit_takes_the_folds_median_penalty() -> None:
+    works = [{"penalty_index": number} for number in (3, 9, 4)]
+    assert Linear().refit_work(works, 800, 1000) == {"penalty_index": 4}
+    assert Linear(penalty=2.0).refit_work([{}, {}], 800, 1000) == {}
+
+
+def test_a_refit_with_the_chosen_work_is_a_fit_with_that_penalty() -> None:
+    data = make_data(BINARY)
+    chosen = fit(Linear(), data, BINARY, work={"penalty_index": PENALTIES.index(10.0)}).state
+    fixed = fit(Linear(penalty=10.0), data, BINARY).state
+    assert all(np.array_equal(chosen[name], fixed[name]) for name in fixed)
+
+
+def test_without_validation_the_penalty_is_one() -> None:
+    assert PENALTIES[fit(Linear(), make_data(BINARY), BINARY).work["penalty_index"]] == 1.0
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e9])
+def test_the_unit_of_a_number_does_not_matter(factor: float) -> None:
+    data = make_data(NUMBER)
+    other = replace(data, target=data.target * factor)
+    plain = Linear().predict(fit(Linear(), data, NUMBER).state, data, NUMBER)
+    scaled = Linear().predict(fit(Linear(), other, NUMBER).state, data, NUMBER)
+    np.testing.assert_allclose(scaled / factor, plain, rtol=1e-6)
+
+
+def test_a_level_that_training_never_saw_adds_almost_nothing() -> None:
+    data = make_data(NUMBER)
+    seen = data.take(data.codes[:, 1] != 3)
+    state = fit(Linear(), seen, NUMBER).state
+    assert np.abs(state["levels"][LEVELS[0] + 3]) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "target"),
+    [(NUMBER, 7.5), (BINARY, 1), (THREE, 2)],
+    ids=["constant", "one class of two", "one class of three"],
+)
+def test_a_target_that_never_changes(task: Task, target: float) -> None:
+    data = make_data(task)
+    constant = replace(data, target=np.full_like(data.target, target))
+    margins = Linear().predict(fit(Linear(), constant, task).state, data, task)
+    if task is NUMBER:
+        assert np.allclose(margins, target)
+    elif task is BINARY:
+        assert (margins > 3).all()
+    else:
+        assert (margins.argmax(axis=1) == target).all()
+
+
+def test_separable_classes_stay_finite() -> None:
+    data = make_data(BINARY, noise=0.0)
+    state = fit(Linear(penalty=0.0), data, BINARY).state
+    assert all(np.isfinite(values).all() for values in state.values())
+
+
+def test_no_columns() -> None:
+    data = replace(make_data(BINARY), layout=Layout())
+    with pytest.raises(DataError, match="linear has no column to weigh") as caught:
+        fit(Linear(), data, BINARY)
+    assert caught.value.hint == "give it a number, date or category column"
+
+
+def test_importance_finds_the_columns_that_matter() -> None:
+    data = make_data(NUMBER)
+    found = Linear().importance(fit(Linear(), data, NUMBER).state, data.layout)
+    assert list(found) == ["a", "b", "c", "c0", "c1"]
+    assert found["a"] > found["b"] > found["c0"] > found["c1"] > 0.0
+    assert found["a"] > 10 * found["c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"penalty": -1.0}, "greater than or equal to 0"),
+        ({"iterations": 0}, "greater than or equal to 1"),
+        ({"C": 1.0}, "Extra inputs are not permitted"),
+    ],
+)
+def test_bad_options(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Linear.model_validate(options)
