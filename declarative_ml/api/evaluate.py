@@ -12,7 +12,7 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.learning.metrics import default_metrics, score
 from declarative_ml.scoring.scorer import Scorer
-from declarative_ml.scoring.table import raw_batch
+from declarative_ml.scoring.table import raw_inputs
 from declarative_ml.steps.table import require_columns
 from declarative_ml.store.bundle import Bundle
 
@@ -30,13 +30,15 @@ def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str,
     import numpy as np
 
     scorer = Scorer(bundle)
-    truths, answers, labels = [], [], {name: [] for name in slices}
+    truths: list[np.ndarray] = []
+    answers: list[np.ndarray] = []
+    labels: dict[str, list[str]] = {name: [] for name in slices}
     skipped = 0
     for batch in model_rows(bundle, read(data)):
         require_columns(batch.schema.names, [bundle.manifest.task.target, *slices])
         truth, present = _truth(bundle, batch)
         skipped += int((~present).sum())
-        scored = scorer.predict_raw(raw_batch(scorer, batch))
+        scored = scorer.predict_raw(raw_inputs(scorer, batch))
         answer = scored.probabilities if scored.probabilities is not None else scored.prediction
         truths.append(truth[present])
         answers.append(np.asarray(answer, dtype=np.float64)[present])
@@ -45,7 +47,7 @@ def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str,
     truth, answer = np.concatenate(truths), np.concatenate(answers)
     if not len(truth):
         raise DataError(f"no row has a value of the target '{bundle.manifest.task.target}'")
-    result = {"rows": len(truth), "metrics": _scores(bundle, truth, answer), "slices": []}
+    result: dict[str, Any] = {"rows": len(truth), "metrics": _scores(bundle, truth, answer), "slices": []}
     if skipped:
         result["rows_without_target"] = skipped
     for name, texts in labels.items():

@@ -10,7 +10,7 @@ from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.core.optional import installed
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.shap_sampler import Explanation, explain_rows
-from declarative_ml.scoring.table import raw_batch
+from declarative_ml.scoring.table import raw_inputs
 from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _inputs(scorer: Scorer, row: str | None, rows: str | None) -> dict[str, np.n
     count = 0
     for batch in model_rows(scorer.bundle, read(str(rows))):
         part = batch.slice(0, MAX_ROWS - count)
-        taken.append(raw_batch(scorer, part))
+        taken.append(raw_inputs(scorer, part))
         count += part.num_rows
         if count >= MAX_ROWS:
             break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -106,13 +108,22 @@ def _writer(schema: pa.Schema, stream: Any, kind: str) -> Any:
     import pyarrow.parquet as papq
 
     if kind in ("csv", "tsv"):
-        options = pacsv.WriteOptions(delimiter="\t" if kind == "tsv" else ",", quoting_style="needed")
+        delimiter = "\t" if kind == "tsv" else ","
+        stream.write(_header(schema.names, delimiter))
+        options = pacsv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed")
         return pacsv.CSVWriter(stream, schema, write_options=options)
     if kind == "parquet":
         return papq.ParquetWriter(stream, schema)
     if kind == "arrow":
         return pa.ipc.new_file(stream, schema)
     return _JsonLines(stream)
+
+
+def _header(names: list[str], delimiter: str) -> bytes:
+    """The header line, quoted only where needed (pyarrow quotes every name)."""
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(names)
+    return line.getvalue().encode()
 
 
 class _JsonLines:

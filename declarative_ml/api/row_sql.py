@@ -57,7 +57,7 @@ def mixes_rows(sql: str) -> str | None:
 
     connection = duckdb.connect(":memory:", config={"threads": 1})
     found = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree = json.loads(found[0]) if found else {"error": True}
+    tree: dict[str, Any] = json.loads(found[0]) if found else {"error": True}
     if tree.get("error") or len(tree["statements"]) != 1:
         return "it cannot be analysed"
     node = tree["statements"][0]["node"]

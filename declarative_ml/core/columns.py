@@ -14,6 +14,7 @@ from declarative_ml.core.dates import canonical_texts_of_dates, read_dates
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.grammar import (
     FALSE,
+    MAX_PLAIN_INTEGER,
     TRUE,
     WHITESPACE,
     canonical_float,
@@ -266,7 +267,7 @@ def _read_integers(trimmed: pa.Array, rule: ColumnRule) -> pa.Array:
         if exact is not None:
             return exact
     numbers = _read_numbers(trimmed, rule)
-    return numbers.cast(pa.int64()) if _is_integral(numbers) else numbers
+    return numbers.cast(pa.int64(), safe=False) if _is_integral(numbers) else numbers
 
 
 def _no_hexadecimals(trimmed: pa.Array) -> bool:
@@ -329,8 +330,8 @@ def _canonical_floats(array: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
-    if _is_integral(array) and pc.all(pc.less(pc.abs(array), 1e15)).as_py() is not False:
-        return array.cast(pa.int64()).cast(pa.string())
+    if _is_integral(array) and pc.all(pc.less(pc.abs(array), float(MAX_PLAIN_INTEGER))).as_py() is not False:
+        return array.cast(pa.int64(), safe=False).cast(pa.string())
     codes = array.dictionary_encode()
     levels = pa.array([canonical_float(value) for value in codes.dictionary.to_pylist()], pa.string())
     return levels.take(codes.indices)

@@ -54,7 +54,8 @@ class Shelf(Generic[C]):
 
     def load(self, name: str) -> type[C]:
         """The component class called `name`. Raises KeyError for a name that is not on the shelf."""
-        return _load(self._table[name])
+        component: type[C] = _load(self._table[name])
+        return component
 
     def classes(self) -> list[type[C]]:
         """Every component class, in the order of the table."""

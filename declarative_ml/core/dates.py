@@ -115,7 +115,8 @@ def _offsets(zones: pa.Array) -> np.ndarray:
     minutes = _numbers(pc.utf8_slice_codeunits(digits, 2, 4))
     behind = as_mask(pc.starts_with(zones, "-"))
     size = hours * _MICROSECONDS["hour"] + minutes * _MICROSECONDS["minute"]
-    return np.where(behind, -size, size)
+    ahead: np.ndarray = np.where(behind, -size, size)
+    return ahead
 
 
 def _months(texts: pa.Array) -> np.ndarray:

@@ -27,7 +27,7 @@ TIME = " %H:%M:%S"
 TRUE = frozenset({"true", "1"})
 FALSE = frozenset({"false", "0"})
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-MAX_EXACT_INTEGER = 10**15
+MAX_PLAIN_INTEGER = 10**16
 """Below this size an integral float is spelled without a decimal mark."""
 
 _MONTH_NAMES = (
@@ -143,7 +143,7 @@ def read_number(text: str, rule: ColumnRule) -> float | None:
 
 def canonical_float(value: float) -> str:
     """The one spelling of a finite number: "3" for 3.0, else the shortest digits that read back equal."""
-    if value.is_integer() and abs(value) < MAX_EXACT_INTEGER:
+    if value.is_integer() and abs(value) < MAX_PLAIN_INTEGER:
         return str(int(value))
     return repr(value)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from declarative_ml.features.base import Encoded, Feature, State
 from declarative_ml.learning.dataset import EncodedNames, Layout
-from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +45,8 @@ class Date(Feature):
 
     def fit(self, statistics: DateStatistics) -> State:  # type: ignore[override]
         """The parts that vary, and the centre and unit of the days."""
+        from declarative_ml.learning.iso_dates import PARTS
+
         days = statistics.days
         return {
             "parts": [part for part in PARTS if statistics.varies(part)],
@@ -67,6 +68,8 @@ class Date(Feature):
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """See Feature.encode."""
         import numpy as np
+
+        from declarative_ml.learning.iso_dates import PARTS, date_parts
 
         parts, valid = date_parts(values)
         column = {part: parts[:, index] for index, part in enumerate(PARTS)}
@@ -112,6 +115,8 @@ class Date(Feature):
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field."""
+        from declarative_ml.learning.iso_dates import iso_from_days
+
         schema: dict[str, Any] = {
             "type": ["string", "null"],
             "description": "YYYY-MM-DDTHH:MM:SS" if state["has_time"] else "YYYY-MM-DD",

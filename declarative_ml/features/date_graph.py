@@ -21,7 +21,10 @@ class DateGraph:
         midnight = graph.add("StringConcat", [tensor, graph.constant([["T00:00:00"]])])
         either = graph.add("Where", [with_time, tensor, midnight])
         # Texts that are no dates become one, so that no cast can fail; `valid` hides them afterwards.
-        text = graph.add("Where", [self.valid, either, graph.constant([["1970-01-01T00:00:00"]])])
+        epoch = graph.constant([["1970-01-01T00:00:00"]])
+        text = graph.add("Where", [self.valid, either, epoch])
+        # One row more, cut off in `_integer`: without any row the splits would have no columns.
+        text = graph.add("Concat", [text, epoch], axis=0)
         year, month, rest = self._split(text, "-", 3)
         day, clock = self._split(rest, "T", 2)
         hour, minute, second = self._split(clock, ":", 3)
@@ -37,7 +40,8 @@ class DateGraph:
         return [graph.add("Gather", [table, graph.constant([i], "int64")], axis=1) for i in range(pieces)]
 
     def _integer(self, tensor: str) -> str:
-        return self.graph.cast(tensor, "int64")
+        first, last, axis = (self.graph.constant([number], "int64") for number in (0, -1, 0))
+        return self.graph.add("Slice", [self.graph.cast(tensor, "int64"), first, last, axis])
 
     def _with(self, operator: str, tensor: str, number: int) -> str:
         return self.graph.add(operator, [tensor, self.graph.constant([[number]], "int64")])

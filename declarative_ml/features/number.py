@@ -130,8 +130,9 @@ class Number(Feature):
         # x - x is 0 for a finite x, NaN for NaN and both infinities.
         missing = graph.add("IsNaN", [graph.add("Sub", [tensor, tensor])])
         filled = graph.add("Where", [missing, graph.constant([[state["fill"]]], "float32"), tensor])
-        not_a_number = graph.constant([[np.nan]], "float32")
-        raw = filled if self._fills_raw() else graph.add("Where", [missing, not_a_number, tensor])
+        raw = filled
+        if not self._fills_raw():
+            raw = graph.add("Where", [missing, graph.constant([[np.nan]], "float32"), tensor])
         scaled = [_piecewise(graph, filled, state["x"], state["y"])]
         if state["indicator"]:
             scaled.append(graph.cast(missing, "float32"))

@@ -34,6 +34,7 @@ def quantile_bins(numbers: NumberStatistics) -> dict[str, Any]:
     """The reference for drift (JSON): `edges` [B + 1] of up to 20 bins of about equal `counts` [B].
 
     Bin i is edges[i] <= x < edges[i + 1]; the outermost bins also take everything beyond them.
+    A greatest value that is common repeats as last edge, and so has a bin of its own.
     `missing` and `rows` are counted beside. Without values there are no bins.
     """
     counted: dict[str, Any] = {"missing": numbers.missing, "rows": numbers.rows}
@@ -42,7 +43,8 @@ def quantile_bins(numbers: NumberStatistics) -> dict[str, Any]:
     sample = numbers.sample
     shares = np.linspace(0, 1, _BINS + 1)
     edges = np.unique(np.quantile(sample, shares, method="closest_observation"))
-    edges = np.append(edges, edges[0]) if len(edges) == 1 else edges
+    if np.count_nonzero(sample == edges[-1]) * 2 * _BINS >= len(sample):
+        edges = np.append(edges, edges[-1])
     inner = np.searchsorted(edges[1:-1], sample, side="right")
     counts = np.bincount(inner, minlength=len(edges) - 1)
     return {"edges": edges.tolist(), "counts": numbers.scaled_counts(counts), **counted}

@@ -12,9 +12,6 @@ from fractions import Fraction
 
 import numpy as np
 
-_LOWEST = -1073
-"""Exponent that frexp gives to the smallest subnormal."""
-_EXPONENTS = 1024 - _LOWEST + 1
 _CHUNK = 65_536
 """Rows at a time: sums of 28-bit parts stay below 2^53, so that bincount's float64 is exact."""
 _SCALES = (27, 53, 27, 54, 80, 106)
@@ -28,7 +25,9 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
-        self._sums = np.zeros((len(_SCALES), _EXPONENTS), dtype=np.int64)
+        self._lowest = 0
+        self._sums = np.zeros((len(_SCALES), 0), dtype=np.int64)
+        """A row for each part, a column for each exponent from `_lowest` on."""
 
     def update(self, values: np.ndarray) -> None:
         """Add finite float64 values [N]."""
@@ -38,12 +37,28 @@ class Moments:
 
     def merge(self, other: Moments) -> None:
         """Add everything that `other` has seen."""
+        if not other.count:
+            return
         self.count += other.count
-        self._sums += other._sums
+        width = other._sums.shape[1]
+        self._cover(other._lowest, other._lowest + width - 1)
+        start = other._lowest - self._lowest
+        self._sums[:, start : start + width] += other._sums
+
+    def _cover(self, low: int, high: int) -> None:
+        """Widen the columns to hold these exponents."""
+        if not self._sums.shape[1]:
+            self._lowest = low
+        before = max(self._lowest - low, 0)
+        after = max(high - (self._lowest + self._sums.shape[1] - 1), 0)
+        if before or after:
+            self._sums = np.pad(self._sums, ((0, 0), (before, after)))
+            self._lowest -= before
 
     def _add(self, values: np.ndarray) -> None:
         mantissa, exponent = np.frexp(values)
-        index = exponent - _LOWEST
+        self._cover(int(exponent.min()), int(exponent.max()))
+        index = exponent - self._lowest
         square = mantissa * mantissa
         parts = (mantissa, square, _square_error(mantissa, square))
         for row, part in zip((0, 2, 4), parts, strict=True):
@@ -59,7 +74,7 @@ class Moments:
         total = Fraction(0)
         for part in parts:
             for index in np.flatnonzero(self._sums[part]).tolist():
-                places = power * (index + _LOWEST) - _SCALES[part]
+                places = power * (index + self._lowest) - _SCALES[part]
                 total += int(self._sums[part, index]) * Fraction(2) ** places
         return total / self.count
 

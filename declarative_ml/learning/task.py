@@ -22,12 +22,12 @@ def predictions_from_margins(task: Task, margins: np.ndarray) -> np.ndarray:
     import numpy as np
 
     if task.type == "number":
-        return margins[:, 0]
+        return np.asarray(margins[:, 0])
     if task.type == "binary":
         positive = 1.0 / (1.0 + np.exp(-np.clip(margins[:, 0], -700, 700)))
         return np.stack([1.0 - positive, positive], axis=1)
     shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def margins_from_probabilities(task: Task, probabilities: np.ndarray) -> np.ndarray:
@@ -36,5 +36,5 @@ def margins_from_probabilities(task: Task, probabilities: np.ndarray) -> np.ndar
 
     clipped = np.clip(probabilities, 1e-7, 1.0 - 1e-7)
     if task.type == "binary":
-        return np.log(clipped[:, 1:] / clipped[:, :1])
-    return np.log(clipped)
+        return np.asarray(np.log(clipped[:, 1:] / clipped[:, :1]))
+    return np.asarray(np.log(clipped))

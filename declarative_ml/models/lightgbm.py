@@ -45,7 +45,7 @@ class LightGBM(Model):
     min_data_in_leaf: int | None = Field(
         default=None, ge=1, description="Absent: 20, or a fifth of fewer than 100 rows"
     )
-    feature_fraction: float = Field(default=0.6, gt=0.0, le=1.0, description="Share of columns a tree sees")
+    feature_fraction: float = Field(default=0.5, gt=0.0, le=1.0, description="Share of columns a tree sees")
     bagging_fraction: float | None = Field(
         default=None,
         gt=0.0,

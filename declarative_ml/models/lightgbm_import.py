@@ -36,13 +36,19 @@ class _Absent:
         return None
 
 
-@cache
+_LOCK = threading.Lock()
+
+
 def import_lightgbm() -> Any:
     """The lightgbm module. Where nobody has imported it yet, a private copy: a later
     `import lightgbm` of the user's own still finds pandas and scikit-learn.
     """
-    if "lightgbm" in sys.modules:
-        return sys.modules["lightgbm"]
+    with _LOCK:
+        return sys.modules["lightgbm"] if "lightgbm" in sys.modules else _import_alone()
+
+
+@cache
+def _import_alone() -> Any:
     absent = _Absent()
     sys.meta_path.insert(0, absent)
     try:

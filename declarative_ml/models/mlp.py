@@ -65,7 +65,7 @@ class MLP(Model):
         default=None,
         ge=1,
         le=100_000,
-        description="Passes over the rows at most; the learning rate falls to zero over them. By rows when absent",
+        description="Most passes over the rows; the learning rate falls over them. By rows when absent",
     )
     batch_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Rows of a training step. By rows when absent"
@@ -156,5 +156,5 @@ def default_networks(rows: int) -> int:
 
 
 def default_bins(rows: int) -> int:
-    """Finer where rows are many: from 4 to 16."""
-    return int(min(16, max(4, rows // 150)))
+    """Finer where rows are many: from 4 to 48."""
+    return int(min(48, max(4, rows // 100)))

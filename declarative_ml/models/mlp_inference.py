@@ -12,6 +12,7 @@ The state's arrays:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _layers(state: State) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Weights and biases by layer; the last pair folded into one that averages the K networks: [K*H, width]."""
+    """Weights and biases by layer, the last pair folded into the mean of the K networks, [K*H, width]."""
     count = sum(1 for name in state if name.startswith("weight"))
     weights = [state[f"weight{number}"] for number in range(count)]
     biases = [state[f"bias{number}"] for number in range(count)]
@@ -48,12 +49,11 @@ def margins(state: State, scaled: np.ndarray, codes: np.ndarray, activation: str
         split = hidden.reshape(len(hidden), networks, -1).transpose(1, 0, 2)
         hidden = (np.matmul(split, weight) + bias).transpose(1, 0, 2).reshape(len(hidden), -1)
         hidden = _numpy_activation(hidden, activation)
-    output = (hidden @ weights[-1] + biases[-1]).astype(np.float64)
-    if not len(state["scaling"]):
-        return output
-    center, spread, low, high = state["scaling"]
-    limited: np.ndarray = np.clip(output * spread + center, low, high)
-    return limited
+    output: np.ndarray = (hidden @ weights[-1] + biases[-1]).astype(np.float64)
+    if len(state["scaling"]):
+        center, spread, low, high = state["scaling"]
+        output = np.clip(output * spread + center, low, high)
+    return output
 
 
 def _numpy_activation(hidden: np.ndarray, activation: str) -> np.ndarray:
@@ -93,7 +93,7 @@ def _columns(graph: OnnxGraph, tensor: str, networks: int, width: int) -> list[s
         return [tensor]
     axis = graph.constant([1], "int64")
     ends = [graph.constant([number * width], "int64") for number in range(networks + 1)]
-    return [graph.add("Slice", [tensor, start, end, axis]) for start, end in zip(ends, ends[1:])]
+    return [graph.add("Slice", [tensor, start, end, axis]) for start, end in pairwise(ends)]
 
 
 def _onnx_inputs(graph: OnnxGraph, state: State, names: EncodedNames) -> str:

@@ -234,8 +234,9 @@ def _edges(values: np.ndarray, bins: int) -> np.ndarray:
         return distinct[:1].astype(np.float32)
     mass = np.cumsum(np.sqrt(counts))
     places = np.searchsorted(mass, np.linspace(0.0, mass[-1], bins + 1))
+    chosen = distinct if len(distinct) <= bins + 1 else distinct[np.minimum(places, len(distinct) - 1)]
     kept = [distinct[0]]
-    for edge in distinct[np.minimum(places, len(distinct) - 1)]:
+    for edge in chosen:
         if edge - kept[-1] >= _LEAST_RAMP:
             kept.append(edge)
     return np.array(kept, dtype=np.float32)

@@ -7,7 +7,7 @@ and a Parquet cell that say the same give the same raw value.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 import numpy as np
@@ -99,7 +99,7 @@ def read_value(value: object, rule: ColumnRule, spellings: Collection[str]) -> T
             return None
         if rule.type == "text":
             return value
-    elif rule.type in ("integer", "number") and not isinstance(value, datetime):
+    elif rule.type in ("integer", "number"):
         return _number(value, rule)
     else:
         trimmed = _canonical(value)
@@ -108,8 +108,8 @@ def read_value(value: object, rule: ColumnRule, spellings: Collection[str]) -> T
     return _read_text(trimmed, rule)
 
 
-def _native(value: object) -> Typed:
-    """numpy scalars and dates as the Python values they stand for; NaN as None."""
+def _native(value: object) -> str | int | float | bool | None:
+    """numpy scalars as the Python values they stand for, dates as ISO text, NaN as None."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -118,23 +118,25 @@ def _native(value: object) -> Typed:
         if abs(value) == float("inf"):
             raise ValueError("an infinite number is no value")
         return value
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day)
-    if value is None or isinstance(value, (str, int, datetime)):
+    if isinstance(value, datetime):
+        utc = value.astimezone(UTC) if value.tzinfo else value
+        return utc.replace(tzinfo=None, microsecond=0).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or isinstance(value, (str, int)):
         return value
     raise ValueError(f"a {type(value).__name__} is no value of a column")
 
 
 def _number(value: int | float, rule: ColumnRule) -> int | float:
-    number = int(value) if isinstance(value, bool) else value
-    if isinstance(number, int) and number not in _INT64:
-        number = _finite(number)
-    if rule.type == "integer" and isinstance(number, float) and number.is_integer():
-        return int(number) if int(number) in _INT64 else number
-    return number
+    if rule.type == "number":
+        return _float64(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and int(value) in _INT64 else value
+    return int(value) if value in _INT64 else _float64(value)
 
 
-def _finite(number: int) -> float:
+def _float64(number: int | float) -> float:
     try:
         return float(number)
     except OverflowError as problem:
@@ -165,13 +167,11 @@ def _read_number(trimmed: str, rule: ColumnRule) -> int | float | None:
     return int(number) if number.is_integer() and int(number) in _INT64 else number
 
 
-def _canonical(value: str | int | float | bool | datetime) -> str:
+def _canonical(value: str | int | float | bool) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return canonical_float(value)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None, microsecond=0).isoformat()
     return str(value)

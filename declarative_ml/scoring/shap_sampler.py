@@ -80,7 +80,8 @@ class Coded:
             name: self.levels[number][codes[:, number]].reshape(-1, 1)
             for number, name in enumerate(self.names)
         }
-        return np.asarray(self.predict(columns), dtype=np.float64).reshape(len(codes), -1)
+        outputs = np.asarray(self.predict(columns), dtype=np.float64)
+        return outputs if outputs.ndim == 2 else outputs.reshape(-1, 1)
 
 
 def code_pool(predict: Predict, pool: Mapping[str, np.ndarray]) -> Coded:
@@ -161,7 +162,7 @@ def _explain(
     coded: Coded, rows: np.ndarray, background: np.ndarray, plan: _Exact | _Permutations, progress: Progress
 ) -> Explanation:
     back_outputs = coded.score(background)
-    outputs = coded.score(rows) if len(rows) else np.empty((0, back_outputs.shape[1]))
+    outputs = coded.score(rows)
     values = np.empty((len(rows), len(coded.names), back_outputs.shape[1]))
     evaluations = len(rows) + len(background)
     step = max(1, _EVALUATIONS_AT_ONCE // (len(background) * plan.width))
@@ -169,7 +170,7 @@ def _explain(
         group = slice(start, start + step)
         tasks = [plan.prepare(row, background, start + number) for number, row in enumerate(rows[group])]
         asked = np.concatenate([task.asked for task in tasks])
-        answers = coded.score(asked) if len(asked) else np.empty((0, back_outputs.shape[1]))
+        answers = coded.score(asked)
         evaluations += len(asked)
         cuts = np.cumsum([len(task.asked) for task in tasks])[:-1]
         for number, (task, part) in enumerate(zip(tasks, np.split(answers, cuts)), start):

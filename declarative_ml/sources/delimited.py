@@ -47,8 +47,7 @@ def open_bytes(path: Path) -> IO[bytes]:
         return gzip.open(path, "rb")  # type: ignore[return-value]
     import pyarrow as pa
 
-    stream: IO[bytes] = pa.input_stream(str(path), compression=compression)
-    return stream
+    return io.BufferedReader(pa.input_stream(str(path), compression=compression))
 
 
 def header(path: Path, delimiter: str | None, encoding: str) -> tuple[list[str], str]:

@@ -32,7 +32,8 @@ DATE_FAMILIES = (
 DATES = tuple(pattern for family in DATE_FAMILIES for pattern in family)
 
 _WHOLE = "(?:0|[1-9][0-9]{0,17})"
-_EXPONENT = "(?:[eE][+-]?[0-9]{1,3})?"
+# With at most 18 digits in front, a number of this grammar stays within float64.
+_EXPONENT = r"(?:[eE](?:\+?[01]?[0-9]{1,2}|-[0-9]{1,3}))?"
 _SIMPLE_SIZE = 1e18
 _MAX_UNITS = 64
 _PREFIX = r"[A-Z]{0,3}[$€£¥₹₩₽₺฿₫₦]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|BRL|Rs\.?"
@@ -161,7 +162,7 @@ class TextTally:
         like = values.matching(_NUMBER_LIKE, short)
         digits = values.matching(NUMBERS["digits"], like)
         self._count_numbers(values, like, digits)
-        self._count(self.counts, "boolean", values, values.matching("^(?i:true|false)$", ~like))
+        self._count(self.counts, "boolean", values, values.matching("^(?i:true|false)$", short & ~like))
         self._count_units(values, like & ~digits)
         self._count_dates(values, short & ~digits)
 

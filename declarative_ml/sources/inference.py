@@ -129,7 +129,7 @@ class _Column:
         if self._native is None:
             return decide(self._text)
         notes = [f"{self._infinite} infinite value(s) are read as missing"] if self._infinite else []
-        return _native_rule(self._native), notes
+        return rule_of_type(self._native), notes
 
     def _changed(self, kind: pa.DataType) -> DataError:
         before = "text" if self._native is None else str(self._native)
@@ -139,7 +139,7 @@ class _Column:
         )
 
 
-def _native_rule(kind: pa.DataType) -> ColumnRule:
+def rule_of_type(kind: pa.DataType) -> ColumnRule:
     import pyarrow as pa
 
     if pa.types.is_integer(kind):

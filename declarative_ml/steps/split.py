@@ -238,7 +238,8 @@ def _strata(
     if wanted is False:
         return None
     if isinstance(wanted, str) and wanted != task.target:
-        return _texts(read_column(context.inputs["table"], wanted))[order]
+        labels: np.ndarray = _texts(read_column(context.inputs["table"], wanted))[order]
+        return labels
     return target if task.is_classification else target_bins(target)
 
 

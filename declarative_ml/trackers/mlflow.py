@@ -61,8 +61,9 @@ class MLflowTracker(Tracker):
                 return found
             client = connect(store)
             with refused_as_error(store):
-                _remove_unfinished(client, content.key)
-                return _write_run(client, store, content)
+                experiment_id = _experiment(client, store, content.experiment)
+                finished = _remove_unfinished(client, content.key)  # a restored experiment may hold one
+                return finished or _write_run(client, store, experiment_id, content)
 
 
 def _runs_of(client: Any, key: str) -> list[Run]:
@@ -72,11 +73,14 @@ def _runs_of(client: Any, key: str) -> list[Run]:
     return list(client.search_runs(experiments, filter_string, order_by=["attributes.start_time ASC"]))
 
 
-def _remove_unfinished(client: Any, key: str) -> None:
+def _remove_unfinished(client: Any, key: str) -> str | None:
+    """Delete what killed processes left; the id of the first finished run, if there is one."""
+    finished = None
     for run in _runs_of(client, key):
+        run_id = str(run.info.run_id)
         if run.info.status == "FINISHED":
+            finished = finished or run_id
             continue
-        run_id = run.info.run_id
         for version in client.search_model_versions(f"run_id = '{run_id}'"):
             client.delete_model_version(version.name, version.version)
         models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
@@ -84,10 +88,10 @@ def _remove_unfinished(client: Any, key: str) -> None:
             client.delete_logged_model(model.model_id)
         client.set_terminated(run_id, "KILLED")
         client.delete_run(run_id)
+    return finished
 
 
-def _write_run(client: Any, store: Store, content: TrackContent) -> str:
-    experiment_id = _experiment(client, store, content.experiment)
+def _write_run(client: Any, store: Store, experiment_id: str, content: TrackContent) -> str:
     run = client.create_run(experiment_id, tags=_tags(content), run_name=content.run_name)
     run_id = str(run.info.run_id)
     finished = False

@@ -24,8 +24,9 @@ Point = tuple[str, float, int]
 
 def safe_name(name: str) -> str:
     """`name` with every character replaced that MLflow refuses in names of metrics and parameters."""
-    cleaned = _FORBIDDEN.sub("_", name).strip("/").replace("..", "_")
-    return re.sub(r"/{2,}", "/", cleaned)[:NAME_LENGTH] or "_"
+    parts = [part for part in _FORBIDDEN.sub("_", name).split("/") if part]
+    joined = "/".join("_" if part in (".", "..") else part for part in parts)
+    return joined[:NAME_LENGTH].rstrip("/") or "_"
 
 
 def folder_name(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.optional import require
 from declarative_ml.trackers.mlflow_entities import TAG_LENGTH, shortened
-from declarative_ml.trackers.mlflow_store import KEY_TAG, Store
+from declarative_ml.trackers.mlflow_store import KEY_TAG, Store, calm
 
 if TYPE_CHECKING:
     from declarative_ml.trackers.base import TrackContent
@@ -30,7 +30,8 @@ def log_model(client: Any, experiment_id: str, run_id: str, content: TrackConten
         model_type="onnx",
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    _save(content, content.model, folder, model, run_id)
+    with calm():
+        _save(content, content.model, folder, model, run_id)
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)

@@ -25,6 +25,8 @@ KEY_TAG = "dml.key"
 """The tag that names a run for ever."""
 
 CONNECT_SECONDS = 5.0
+BUSY_SECONDS = 20.0
+"""How long another writer of the sqlite file is waited for, as MLflow does."""
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -37,7 +39,7 @@ QUIET = {
 }
 """Environment in which MLflow neither talks nor phones, and gives up on a server soon."""
 _CHATTY = ("mlflow", "alembic", "urllib3.connectionpool")
-_import_lock = threading.Lock()
+_load_lock = threading.RLock()
 
 _FIND = """
     SELECT runs.run_uuid FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
@@ -87,7 +89,16 @@ def _is_server(uri: str) -> bool:
 
 def _sqlite_store(database: Path) -> Store:
     artifacts = (database.parent / "mlartifacts").as_uri()
-    return Store(f"sqlite:///{database.as_posix()}", database, artifacts)
+    return Store(_sqlite_uri(database), database, artifacts)
+
+
+def _sqlite_uri(database: Path) -> str:
+    path = database.as_posix()
+    if not set(path) & set("%?#"):
+        return f"sqlite:///{path}"
+    from sqlalchemy import URL  # knows how its own version reads these characters
+
+    return URL.create("sqlite", database=path).render_as_string()
 
 
 def find_in_sqlite(database: Path, key: str) -> str | None:
@@ -95,7 +106,9 @@ def find_in_sqlite(database: Path, key: str) -> str | None:
     if not database.is_file():
         return None
     try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+        with closing(
+            sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        ) as connection:
             found = connection.execute(_FIND, (KEY_TAG, key)).fetchone()
     except sqlite3.OperationalError as error:
         if "no such table" in str(error) or "no such column" in str(error):
@@ -108,15 +121,22 @@ def find_in_sqlite(database: Path, key: str) -> str | None:
 
 def _unreadable(database: Path, error: Exception) -> DmlError:
     return DmlError(
-        f"the tracking database {database} cannot be read: {error}",
+        f"the tracking database {database} cannot be used: {error}",
         hint="move the file away to start a new history, or set track.uri",
     )
 
 
+@contextmanager
+def calm() -> Iterator[None]:
+    """Let MLflow's own code warn in vain; one thread at a time, as the filters are the process's."""
+    with _load_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def import_mlflow() -> Any:
     """Import MLflow without its log lines, progress bars, telemetry and deprecation warnings."""
-    with _import_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with calm():
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         for logger in _CHATTY:
@@ -135,17 +155,20 @@ def connect(store: Store) -> Any:
     with refused_as_error(store):
         if store.database is not None:
             create_database(store.database)
-        with _import_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            _check_writable(store.database)
+        elif store.uri.partition(":")[0].partition("+")[0] in {"postgresql", "mysql", "mssql"}:
+            _check_database_answers(store.uri)
+        with calm():
             client = mlflow.MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
             client.search_experiments(max_results=1)  # the store opens on first use
     return client
 
 
 def _check_reachable(store: Store) -> None:
-    request = urllib.request.Request(f"{store.uri.rstrip('/')}/health")
+    parts = urlsplit(store.uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     try:
-        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+        urllib.request.urlopen(f"{bare.geturl().rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
     except urllib.error.HTTPError as error:
         error.close()  # any answer is an answer: authentication is MLflow's business
     except (OSError, ValueError) as error:
@@ -156,6 +179,24 @@ def _check_reachable(store: Store) -> None:
         ) from error
 
 
+def _check_writable(database: Path) -> None:
+    """Fail at once where MLflow would retry for minutes."""
+    try:
+        with closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(database, error) from error
+
+
+def _check_database_answers(uri: str) -> None:
+    """Fail at once where MLflow would retry for minutes. Raises what SQLAlchemy raises."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    create_engine(uri, poolclass=NullPool).connect().close()
+
+
 @contextmanager
 def refused_as_error(store: Store) -> Iterator[None]:
     """Turn what MLflow raises into a DmlError that names the store."""
@@ -164,7 +205,7 @@ def refused_as_error(store: Store) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DmlError(
             f"MLflow at {store.shown} refused: {lines[0]}",
@@ -180,13 +221,21 @@ def create_database(database: Path) -> None:
     """
     if database.exists():
         return
+    with calm():
+        image = _migrated_image()
+    if image is None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        write_bytes(database, image)
+
+
+def _migrated_image() -> bytes | None:
     try:
         from mlflow.store.db.utils import _initialize_tables
         from sqlalchemy import create_engine
         from sqlalchemy.pool import StaticPool
     except ImportError:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        return
+        return None
     engine = create_engine("sqlite://", poolclass=StaticPool)
     try:
         _initialize_tables(engine)
@@ -195,7 +244,7 @@ def create_database(database: Path) -> None:
             image: bytes = connection.serialize()
     finally:
         engine.dispose()
-    write_bytes(database, image)
+    return image
 
 
 @contextmanager

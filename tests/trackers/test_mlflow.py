@@ -143,7 +143,7 @@ def test_what_a_killed_process_left_is_replaced(
 def test_a_failed_log_is_marked_and_can_be_repeated(
     workspace: Path, make_content: MakeContent, tmp_path: Path
 ) -> None:
-    with pytest.raises(DmlError, match="refused: .*missing"):
+    with pytest.raises(DmlError, match=r"refused: .*missing"):
         MLflowTracker().log(workspace, make_content(files={"a": tmp_path / "missing"}))
     assert [run.info.status for run in active_runs(workspace, "key-1")] == ["FAILED"]
     run_id = MLflowTracker().log(workspace, make_content(model=None))
@@ -156,10 +156,13 @@ def test_a_deleted_run_or_experiment_does_not_count(workspace: Path, make_conten
     client = connect(locate(workspace, None))
     client.delete_run(first)
     assert tracker.find(workspace, "key-1") is None
-    client.delete_experiment(client.get_experiment_by_name("adult").experiment_id)
     second = tracker.log(workspace, make_content(model=None))
     assert second != first
-    assert tracker.find(workspace, "key-1") == second
+    client.delete_experiment(client.get_experiment_by_name("adult").experiment_id)
+    assert tracker.find(workspace, "key-1") is None
+    third = tracker.log(workspace, make_content(model=None))
+    assert tracker.find(workspace, "key-1") == third
+    assert connect(locate(workspace, None)).get_experiment_by_name("adult").lifecycle_stage == "active"
 
 
 def test_threads_may_log_at_once(workspace: Path, make_content: MakeContent) -> None:
@@ -224,7 +227,7 @@ def test_find_without_a_history(tmp_path: Path) -> None:
 
 def test_a_damaged_history_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is not a database" * 100)
-    with pytest.raises(DmlError, match="cannot be read: file is not a database") as caught:
+    with pytest.raises(DmlError, match="cannot be used: file is not a database") as caught:
         MLflowTracker().find(tmp_path, "key")
     assert caught.value.hint == "move the file away to start a new history, or set track.uri"
 
@@ -256,7 +259,8 @@ def test_log_is_quiet_and_stays_at_home(tmp_path: Path, onnx_file: Path) -> None
         from declarative_ml.trackers import TRACKERS
         from declarative_ml.trackers.base import TrackContent
         content = TrackContent("k", "adult", "first", model=Path({str(onnx_file)!r}), metrics={{"a": 1.0}},
-            inputs={{"age": "float32", "sex": "string"}}, example={{"age": [1.0], "sex": ["m"]}}, register_as="m")
+            inputs={{"age": "float32", "sex": "string"}}, example={{"age": [1.0], "sex": ["m"]}},
+            register_as="m", dataset_digest="abc", files={{"a.txt": "a"}}, curves={{"c": [{{"step": 1, "train": 1}}]}})
         TRACKERS.parse("mlflow").log(Path(".dml").absolute(), content)
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
@@ -289,6 +293,18 @@ def test_the_database_is_the_one_that_mlflow_makes(tmp_path: Path, empty_databas
 
     assert content("fast.db") == content("slow.db")
     assert len(content("fast.db")) > 50
+
+
+def test_a_read_only_history_is_an_error_at_once(
+    workspace: Path, make_content: MakeContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "mlflow.db").write_bytes(b"")
+    with closing(sqlite3.connect(workspace / "mlflow.db", isolation_level=None)) as other:
+        other.execute("create table runs (run_uuid)")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("declarative_ml.trackers.mlflow_store.BUSY_SECONDS", 0.1)
+        with pytest.raises(DmlError, match=r"mlflow\.db cannot be used: database is locked"):
+            MLflowTracker().log(workspace, make_content())
 
 
 def test_create_database_keeps_what_is_there(tmp_path: Path) -> None:

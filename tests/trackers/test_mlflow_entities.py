@@ -23,7 +23,17 @@ def test_safe_name(name: str, expected: str) -> None:
 
 def test_safe_names_pass_mlflow_s_own_check() -> None:
     validation = pytest.importorskip("mlflow.utils.validation")
-    for name in ("a/../b", "x" * 999, "", "é@#$%^&*()", "train.lightgbm.fold0/validation_loss", "a\nb", "./a"):
+    for name in (
+        "a/../b",
+        "x" * 999,
+        "",
+        "é@#$%^&*()",
+        "train.lightgbm.fold0/validation_loss",
+        "a\nb",
+        "./a",
+        ".",
+        "x" * 249 + "/y",
+    ):
         validation._validate_metric_name(entities.safe_name(name))
 
 
@@ -59,7 +69,9 @@ def test_final_points_leave_out_what_is_not_finite() -> None:
 
 
 def test_curve_points_name_step_and_series() -> None:
-    curves = {"train.mlp.fold0": [{"step": 1, "train": 0.5, "validation": 0.6}, {"step": 2, "train": math.nan}]}
+    curves = {
+        "train.mlp.fold0": [{"step": 1, "train": 0.5, "validation": 0.6}, {"step": 2, "train": math.nan}]
+    }
     assert entities.curve_points(curves) == [
         ("train.mlp.fold0/train_loss", 0.5, 1),
         ("train.mlp.fold0/validation_loss", 0.6, 1),

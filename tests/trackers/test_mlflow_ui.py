@@ -5,14 +5,15 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from declarative_ml.core.errors import UsageError
+from declarative_ml.trackers.base import TrackContent
 from declarative_ml.trackers.mlflow import MLflowTracker
 from declarative_ml.trackers.mlflow_ui import serve_ui, ui_server
-from tests.trackers.test_mlflow import MakeContent
 
 pytest.importorskip("mlflow")
 
@@ -34,7 +35,7 @@ def test_a_taken_port_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_tracking_server_takes_runs(tmp_path: Path, make_content: MakeContent) -> None:
+def test_a_tracking_server_takes_runs(tmp_path: Path, make_content: Callable[..., TrackContent]) -> None:
     with ui_server(tmp_path, free_port()) as (url, server):
         with urllib.request.urlopen(url) as page:
             assert b"<html" in page.read()
