@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from declarative_ml.api.workspace import Workspace
+from math import inf
+
+from declarative_ml.api.workspace import Run, Workspace
 from declarative_ml.planner.keys import step_key
 
 
 def collect_garbage(workspace: Workspace, keep: int) -> tuple[int, int]:
     """Delete what the `keep` newest runs do not use. Returns (artifacts deleted, bytes freed)."""
-    keys = {
-        step_key(document)
-        for run in workspace.runs()[:keep]
-        for document in run.record.get("documents", {}).values()
-    }
-    return workspace.store.sweep(keys)
+    runs = workspace.runs()[:keep]
+    keys = {step_key(document) for run in runs for document in run.record.get("documents", {}).values()}
+    return workspace.store.sweep(keys, keep_since=min(map(_started, filter(_unfinished, runs)), default=inf))
+
+
+def _unfinished(run: Run) -> bool:
+    return not run.record
+
+
+def _started(run: Run) -> float:
+    """When a run began that was killed: what was made since then is what its resumption needs."""
+    try:
+        return (run.folder / "plan.json").stat().st_mtime
+    except FileNotFoundError:
+        return inf

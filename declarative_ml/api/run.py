@@ -79,8 +79,9 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         file_digests=digests,
         listener=_recorded(folder, options.listener),
     )
-    outcome = engine.run(plan, only=only, fresh=fresh)
-    result = _finish(run_id, folder, plan, outcome, workspace, partial=only is not None)
+    with workspace.store.in_use():
+        outcome = engine.run(plan, only=only, fresh=fresh)
+        result = _finish(run_id, folder, plan, outcome, workspace, partial=only is not None)
     result["seconds"] = round(time.perf_counter() - started, 3)
     record = {
         "name": loaded.spec.name,

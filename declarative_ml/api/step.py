@@ -42,7 +42,8 @@ def run_step(path: Path, step_id: str, *, store: str | None, threads: int, liste
     engine = LocalEngine(
         workspace.store, workspace.root, jobs=1, threads=threads, file_digests=digests, listener=listener
     )
-    result = engine.run(plan, only=plan.upstream(step_id))
+    with workspace.store.in_use():
+        result = engine.run(plan, only=plan.upstream(step_id))
     if result.error is not None:
         raise result.error
     return result.status[step_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from typing import NoReturn
 
@@ -85,6 +86,9 @@ def dml() -> None:
 def main() -> NoReturn:
     """The entry point. Ends the process with one of the documented exit codes."""
     signal.signal(signal.SIGTERM, _terminated)
+    # Threads that wait must sleep, not spin: spinning costs more CPU than the work, and stalls on a
+    # busy machine. The OpenMP runtimes read this once, when the first library loads them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = dml.main(standalone_mode=False)
         sys.stdout.flush()
@@ -112,7 +116,18 @@ def main() -> NoReturn:
         code = 141
     except Exception as error:  # noqa: BLE001 - the command line's edge: a bug is reported, not dumped
         code = _internal(error)
+    if code in (130, 143):
+        _leave(code)
     sys.exit(code or 0)
+
+
+def _leave(code: int) -> None:
+    """End the process although a step is deep inside a library's code and cannot be asked to stop."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if any(thread.is_alive() and not thread.daemon for thread in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 class _Terminated(BaseException):

@@ -70,6 +70,8 @@ class Progress:
         with self._lock:
             if event.kind == "start":
                 self._start(event)
+            elif event.kind == "waiting":
+                self._print(f"… {event.step} waits: {event.message}")
             elif event.kind == "progress":
                 self._update(event)
             elif event.kind in _ENDS:

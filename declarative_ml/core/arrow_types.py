@@ -96,3 +96,15 @@ def as_integers(array: pa.Array) -> np.ndarray:
     import numpy as np
 
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def text_buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The offsets [N + 1] (int64) and the bytes of a string array, whatever slice it is."""
+    import numpy as np
+
+    _, offsets, data = array.buffers()
+    if offsets is None or not len(array):
+        return np.zeros(len(array) + 1, dtype=np.int64), np.empty(0, dtype=np.uint8)
+    places = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    content = np.empty(0, dtype=np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
+    return places.astype(np.int64), content

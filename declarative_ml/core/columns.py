@@ -75,25 +75,38 @@ def read_column(
         return (native[0], native[1][:0]) if exact else native
     if not pa.types.is_string(array.type):
         array = raw_column(array, "string")
-    present = null_missing(array, missing)
     if rule.type == "text":
-        return present, np.empty(0, dtype=np.int64)
-    trimmed = pc.utf8_trim(present, characters=WHITESPACE)
+        return _null_missing(array, missing), np.empty(0, dtype=np.int64)
+    trimmed = trimmed_texts(array, missing)
     values = _READERS[rule.type](trimmed, rule)
     if exact and rule.type == "integer" and pa.types.is_floating(values.type):
         values = _integral_only(values)
-    lost = pc.and_(pc.is_valid(present), pc.is_null(values))
+    lost = pc.and_(pc.is_valid(trimmed), pc.is_null(values))
     return values, np.flatnonzero(lost.to_numpy(zero_copy_only=False))
 
 
-def null_missing(array: pa.Array, missing: Iterable[str]) -> pa.Array:
-    """A string array with every spelling of missing, and everything blank, turned into null."""
+def trimmed_texts(array: pa.Array, missing: Iterable[str]) -> pa.Array:
+    """A string array without blanks around its values, and null for every spelling of missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    spellings = pa.array(sorted(spellings_of_missing(missing)), pa.string())
-    found = pc.is_in(pc.utf8_trim(array, characters=WHITESPACE), value_set=spellings)
+    trimmed = pc.utf8_trim(array, characters=WHITESPACE)
+    return pc.if_else(_is_missing(trimmed, missing), pa.scalar(None, pa.string()), trimmed)
+
+
+def _null_missing(array: pa.Array, missing: Iterable[str]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = _is_missing(pc.utf8_trim(array, characters=WHITESPACE), missing)
     return pc.if_else(found, pa.scalar(None, pa.string()), array)
+
+
+def _is_missing(trimmed: pa.Array, missing: Iterable[str]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(trimmed, value_set=pa.array(sorted(spellings_of_missing(missing)), pa.string()))
 
 
 def typed_batches(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from declarative_ml.core.arrow_types import as_integers, as_mask
-from declarative_ml.core.grammar import MONTHS, date_pattern, date_patterns
+from declarative_ml.core.arrow_types import as_integers, as_mask, cast_or_none
+from declarative_ml.core.grammar import ISO_DATE, MONTHS, TIME, date_pattern, date_patterns
 from declarative_ml.core.schema import ColumnRule
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def parse_dates(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    fast = _iso_moments(texts, with_time=pattern == ISO_DATE + TIME) if pattern.startswith(ISO_DATE) else None
+    if fast is not None:
+        return fast, np.ones(len(texts), dtype=bool)
     found = pc.extract_regex(texts, f"^(?:{date_pattern(pattern)})$")
     fits = as_mask(pc.is_valid(found)).copy()
     moments = np.zeros(len(texts), dtype=np.int64)
@@ -69,6 +72,21 @@ def canonical_texts_of_dates(array: pa.Array) -> pa.Array:
         return array.cast(pa.string())
     seconds = pc.floor_temporal(array, unit="second").cast(pa.timestamp("s"))
     return pc.replace_substring(seconds.cast(pa.string()), " ", "T")
+
+
+def _iso_moments(texts: pa.Array, *, with_time: bool) -> np.ndarray | None:
+    """The short way where all texts are plain ISO of full length (no zone, no fraction); else None."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pa.array([16, 19] if with_time else [10], pa.int32())
+    if pc.all(pc.is_in(pc.binary_length(texts), value_set=lengths)).as_py() is False:
+        return None
+    moments = cast_or_none(texts, pa.timestamp("us"))
+    if moments is None or not len(texts):
+        return None
+    values = as_integers(moments.cast(pa.int64()))
+    return values if values.min() >= _FIRST else None
 
 
 def _moments(fields: dict[str, pa.Array], rows: int) -> tuple[np.ndarray, np.ndarray]:

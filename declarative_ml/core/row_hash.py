@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from declarative_ml.core.arrow_types import plain_array
+from declarative_ml.core.arrow_types import plain_array, text_buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,7 @@ def _fixed_hashes(array: pa.Array) -> np.ndarray:
 
 
 def _text_hashes(array: pa.Array) -> np.ndarray:
-    offsets, data = _text_buffers(array)
+    offsets, data = text_buffers(array)
     hashes = np.empty(len(array), dtype=np.uint64)
     letters = _letters()
     for first, last in _row_chunks(offsets):
@@ -106,16 +106,6 @@ def _text_hashes(array: pa.Array) -> np.ndarray:
         polynomial = np.diff(sums[cuts]) * inverses[cuts[:-1]]
         hashes[first:last] = mix(polynomial + sizes * _STEP + _TEXT)
     return hashes
-
-
-def _text_buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The offsets [N + 1] (int64) and the bytes of a string array, whatever slice it is."""
-    _, offsets, data = array.buffers()
-    if offsets is None or not len(array):
-        return np.zeros(len(array) + 1, dtype=np.int64), np.empty(0, dtype=np.uint8)
-    places = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
-    content = np.empty(0, dtype=np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
-    return places.astype(np.int64), content
 
 
 def _row_chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:

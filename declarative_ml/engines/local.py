@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.core.errors import DmlError, StepFailed
+from declarative_ml.core.errors import DataError, DmlError, StepFailed
 from declarative_ml.core.faults import fault_point
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.graph.plan import Plan, Step
@@ -20,6 +20,10 @@ from declarative_ml.planner.keys import key_document, step_key
 from declarative_ml.steps import STEPS
 from declarative_ml.steps.context import Finished, StepContext, skip_reason
 from declarative_ml.store.store import Action, Store
+
+GRACE = 5.0
+"""Seconds that running steps get to stop by themselves. After that the process may simply end: the
+store stands a kill at any moment."""
 
 
 class Interrupted(BaseException):
@@ -57,23 +61,28 @@ class LocalEngine:
         self.file_digests = file_digests
         self.listener = listener
         self._stop = threading.Event()
+        self._running: dict[Future[tuple[Action, str]], str] = {}
+        self._stamps = {name: _stamp(name) for name in file_digests}
 
     def run(self, plan: Plan, *, only: Set[str] | None = None, fresh: Set[str] = frozenset()) -> RunResult:
         """Run the plan, or of it the steps in `only`; those in `fresh` run although cached.
 
-        Finished steps stay in the store whatever happens. On KeyboardInterrupt the running steps are
-        told to stop, are waited for, and the interrupt goes on up.
+        Finished steps stay in the store whatever happens. On an interrupt the running steps are told to
+        stop, are waited for up to GRACE seconds, and the interrupt goes on up.
         """
         steps = {step.id: step for step in plan.steps if only is None or step.id in only}
         sorter = graphlib.TopologicalSorter({step.id: set(step.inputs.values()) for step in steps.values()})
         sorter.prepare()
         result = RunResult()
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="dml") as pool:
-            try:
-                self._drive(steps, sorter, pool, result, fresh)
-            except BaseException:
-                self._stop.set()
-                raise
+        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="dml")
+        try:
+            self._drive(steps, sorter, pool, result, fresh)
+        except BaseException:
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait(self._running, timeout=GRACE)
+            raise
+        pool.shutdown()
         return result
 
     def _drive(
@@ -84,7 +93,7 @@ class LocalEngine:
         result: RunResult,
         fresh: Set[str],
     ) -> None:
-        running: dict[Future[tuple[Action, str]], str] = {}
+        running = self._running
         position = {step_id: number for number, step_id in enumerate(steps)}
         while sorter.is_active() and (running or result.error is None):
             ready = sorted(sorter.get_ready(), key=position.__getitem__) if result.error is None else []
@@ -103,7 +112,7 @@ class LocalEngine:
             for task in wait(running, return_when=FIRST_COMPLETED).done:
                 step_id = running.pop(task)
                 self._collect(task, step_id, result)
-                if result.status[step_id] != "failed":
+                if step_id in result.actions:
                     sorter.done(step_id)
 
     def _collect(self, task: Future[tuple[Action, str]], step_id: str, result: RunResult) -> None:
@@ -114,7 +123,7 @@ class LocalEngine:
             result.error = result.error or error
             self._stop.set()
         except Interrupted:
-            result.status[step_id] = "failed"
+            pass
         else:
             result.actions[step_id] = action
             result.status[step_id] = status
@@ -125,11 +134,17 @@ class LocalEngine:
         action = None if fresh or step.effect else self.store.find(key)
         if action is not None:
             return self._report_hit(step, action)
-        with self.store.lock(key):
+        with self.store.lock(key, poll=lambda attempt: self._wait_for_other(step, attempt)):
             action = None if fresh or step.effect else self.store.find(key)
             if action is not None:
                 return self._report_hit(step, action)
             return self._execute(step, key, inputs, done)
+
+    def _wait_for_other(self, step: Step, attempt: int) -> None:
+        if self._stop.is_set():
+            raise Interrupted
+        if not attempt:
+            self.listener(Event(step.id, "waiting", step.title, message="another run is doing this step"))
 
     def _report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
         status = "skipped" if action.status == "skipped" else "cached"
@@ -163,7 +178,7 @@ class LocalEngine:
                 progress=progress,
             )
             self._call(step, context)
-            progress(1.0, "")
+            self._require_unchanged(step)
             reason = skip_reason(out)
             status = "run" if reason is None else "skipped"
             took = time.perf_counter() - started
@@ -185,9 +200,27 @@ class LocalEngine:
         except Exception as error:
             raise self._failed(step, error) from error
 
+    def _require_unchanged(self, step: Step) -> None:
+        """What was read must be what the key says: a file that changed meanwhile would poison the cache."""
+        changed = [name for name in step.files if _stamp(name) != self._stamps[name]]
+        if changed:
+            error = DataError(
+                f"{changed[0]} changed while it was being read", hint="run again when nobody writes to it"
+            )
+            self.listener(Event(step.id, "failed", step.title, message=error.message))
+            raise error
+
     def _failed(self, step: Step, error: BaseException) -> StepFailed:
         self.listener(Event(step.id, "failed", step.title, message=str(error)))
         return StepFailed(
             f"step {step.id} failed: {type(error).__name__}: {error}",
             hint="finished steps are kept; `dml run --debug` shows the traceback",
         )
+
+
+def _stamp(name: str) -> tuple[int, int, int] | None:
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino

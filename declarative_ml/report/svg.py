@@ -100,16 +100,19 @@ class Chart:
         return self.height - self.BOTTOM - min(max(share, 0.0), 1.0) * (self.height - self.TOP - self.BOTTOM)
 
     def line(self, xs: Values, ys: Values, kind: str = "accent") -> None:
-        """A line through the points; those that fall on the pixel before are left out."""
-        points: list[tuple[float, float]] = []
-        for x, y in zip(xs, ys):
-            if not (math.isfinite(x) and math.isfinite(y)):
-                continue
-            point = (self.place_x(x), self.place_y(y))
-            if not points or abs(point[0] - points[-1][0]) + abs(point[1] - points[-1][1]) >= 0.6:
-                points.append(point)
-        if points:
-            path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        """A line through the points; those within half a pixel of the one before are left out."""
+        import numpy as np
+
+        x, y = np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64)
+        finite = np.isfinite(x) & np.isfinite(y)
+        right, floor = self.width - self.RIGHT, self.height - self.BOTTOM
+        x = self.LEFT + (x[finite] - self.x.low) / (self.x.high - self.x.low) * (right - self.LEFT)
+        y = floor - (y[finite] - self.y.low) / (self.y.high - self.y.low) * (floor - self.TOP)
+        points = np.stack([np.clip(x, self.LEFT, right), np.clip(y, self.TOP, floor)], axis=1)
+        moved = np.any(np.diff(np.round(points * 2), axis=0) != 0, axis=1)
+        points = points[np.concatenate([[True], moved])[: len(points)]]
+        if len(points):
+            path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist())
             self._marks.append(f'<path class="line {kind}" d="{path}"/>')
 
     def dots(self, xs: Values, ys: Values, kind: str = "accent", radius: float = 3.0) -> None:

@@ -32,6 +32,7 @@ def open_session(content: bytes, *, threads: int = 1, name: str = "model.onnx") 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from declarative_ml.core.arrow_types import as_mask, cast_or_none
+from declarative_ml.core.arrow_types import as_mask, cast_or_none, text_buffers
 from declarative_ml.core.dates import parse_dates
-from declarative_ml.core.grammar import MONTHS, TIME, date_pattern, literal
+from declarative_ml.core.grammar import MONTHS, TIME, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,8 +46,6 @@ _NUMBER_LIKE = rf"^[+-]? ?(?:(?:{_PREFIX}) ?)?[+-]?[.,]?[0-9]"
 _DATE_LIKE = f"^(?:[0-9]{{1,4}}[-/. ]|(?i:{'|'.join(MONTHS)})[A-Za-z]*[. ] ?[0-9])"
 _LONGEST = 64
 """Longer texts are neither numbers nor dates."""
-_LEADING_ZERO = "^[+-]?0[0-9]"
-_DOTTED_GROUP = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 
 
 def _patterns() -> dict[str, str]:
@@ -134,9 +132,9 @@ class Values:
         import pyarrow as pa
 
         result = np.zeros(len(self.counts), dtype=bool)
-        fitting = np.flatnonzero(self.matching(f"^(?:{date_pattern(pattern)})$", among))
-        if len(fitting):
-            result[fitting] = parse_dates(self.texts.take(pa.array(fitting)), pattern)[1]
+        places = np.flatnonzero(among)
+        if len(places):
+            result[places] = parse_dates(self.texts.take(pa.array(places)), pattern)[1]
         return result
 
 
@@ -182,19 +180,21 @@ class TextTally:
         import pyarrow.compute as pc
 
         numbers = cast_or_none(present, pa.float64())
-        if numbers is None:
+        if numbers is None or not pc.max(pc.abs(numbers)).as_py() < _SIMPLE_SIZE:
             return False
-        size = pc.max(pc.abs(numbers)).as_py()
-        exponents = pc.any(pc.match_substring(present, "e", ignore_case=True)).as_py()
-        zeros = pc.any(pc.match_substring_regex(present, _LEADING_ZERO)).as_py()
-        if not size < _SIMPLE_SIZE or exponents or zeros:
+        shape = _plain_shape(present)
+        if shape is None:
             return False
-        dotted = pc.match_substring(present, ".")
-        groups = pc.match_substring_regex(present.filter(dotted), _DOTTED_GROUP)
-        dots, whole = len(groups), len(present) - len(groups)
-        fits = {"integer": whole, " ,": whole, ".,": whole + (pc.sum(groups).as_py() or 0)}
-        first = _first_samples(trimmed, pc.is_valid(trimmed), first_row)
-        first_dotted = _first_samples(trimmed, pc.match_substring(trimmed, "."), first_row) if dots else []
+        dotted, groups = shape
+        whole = len(present) - dotted
+        fits = {"integer": whole, " ,": whole, ".,": whole + groups}
+        misfits = self.counts.misfits
+        first: list[Sample] = []
+        if any(len(misfits[name]) < SAMPLES for name in ("boolean", *DATES)):
+            first = _first_samples(trimmed, pc.is_valid(trimmed), first_row)
+        first_dotted: list[Sample] = []
+        if dotted and any(len(misfits[name]) < SAMPLES for name in fits):
+            first_dotted = _first_samples(trimmed, pc.match_substring(trimmed, "."), first_row)
         for name in NUMBERS:
             self.counts.add(name, fits.get(name, len(present)), first_dotted if name in fits else [])
         for name in ("boolean", *DATES):
@@ -276,6 +276,26 @@ def _likely_first(values: Values, among: np.ndarray) -> list[tuple[str, ...]]:
         return not any(values.dates(pattern + time, first).any() for pattern in family for time in ("", TIME))
 
     return sorted(DATE_FAMILIES, key=strange) if first.any() else []
+
+
+def _plain_shape(numbers: pa.Array) -> tuple[int, int] | None:
+    """How many texts, all of them numbers, have a decimal point, and how many of those could be thousands
+    (1.234); None when one has an exponent or a leading zero."""
+    offsets, data = text_buffers(numbers)
+    start, end = offsets[:-1], offsets[1:]
+    used = data[offsets[0] : offsets[-1]]
+    if ((used | 0x20) == ord("e")).any():
+        return None
+    first = start + ((data[start] == ord("+")) | (data[start] == ord("-")))
+    second = np.minimum(first + 1, end - 1)
+    zero = data[first] == ord("0")
+    if (zero & (second > first) & (data[second] != ord("."))).any():
+        return None
+    dots = np.flatnonzero(used == ord(".")) + offsets[0]
+    rows = np.searchsorted(end, dots, side="right")
+    width = dots - first[rows]
+    groups = (end[rows] - dots == 4) & (width >= 1) & (width <= 3) & ~zero[rows]
+    return len(dots), int(groups.sum())
 
 
 def _first_samples(trimmed: pa.Array, mask: pa.Array, first_row: int) -> list[Sample]:

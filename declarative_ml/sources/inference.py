@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from declarative_ml.core.columns import null_missing, plain_array
+from declarative_ml.core.arrow_types import plain_array, plain_type
+from declarative_ml.core.columns import trimmed_texts
 from declarative_ml.core.errors import DataError
-from declarative_ml.core.grammar import ISO_DATE, TIME, WHITESPACE
+from declarative_ml.core.grammar import ISO_DATE, TIME
 from declarative_ml.core.schema import BLOCK_ROWS, DEFAULT_MISSING, ColumnRule, TableSchema
 from declarative_ml.sources.hypotheses import (
     DATES,
@@ -42,15 +43,16 @@ class RuleInference:
         self._columns: dict[str, _Column] = {}
         self._rows = 0
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = 0
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Take the next rows into account. Raises DataError when a column has changed its Arrow type."""
-        same = not self._waiting or self._waiting[0].schema.equals(batch.schema)
-        if not same:
+        if self._waiting and not self._waiting[0].schema.equals(batch.schema):
             self._flush()
         self._waiting.append(batch)
-        rows = sum(waiting.num_rows for waiting in self._waiting)
-        if rows >= BLOCK_ROWS or sum(waiting.nbytes for waiting in self._waiting) >= _BUFFER_BYTES:
+        self._waiting_rows += batch.num_rows
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_rows >= BLOCK_ROWS or self._waiting_bytes >= _BUFFER_BYTES:
             self._flush()
 
     def merge(self, other: RuleInference) -> None:
@@ -64,8 +66,7 @@ class RuleInference:
     @property
     def rows(self) -> int:
         """How many rows were seen."""
-        waiting: int = sum(batch.num_rows for batch in self._waiting)
-        return self._rows + waiting
+        return self._rows + self._waiting_rows
 
     def schema(self) -> TableSchema:
         """The rule of every column, in the order in which the columns appeared."""
@@ -86,7 +87,7 @@ class RuleInference:
         if not self._waiting:
             return
         batch = self._waiting[0] if len(self._waiting) == 1 else pa.concat_batches(self._waiting)
-        self._waiting = []
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         for name, array in zip(batch.schema.names, batch.columns, strict=True):
             self._columns.setdefault(name, _Column(name)).update(array, self._missing, self._rows)
         self._rows += batch.num_rows
@@ -109,8 +110,7 @@ class _Column:
         if pa.types.is_string(array.type):
             if self._native is not None and array.null_count < len(array):
                 raise self._changed(array.type)
-            trimmed = pc.utf8_trim(null_missing(array, missing), characters=WHITESPACE)
-            self._text.update(trimmed, first_row)
+            self._text.update(trimmed_texts(array, missing), first_row)
             return
         if self._text.present or self._native not in (None, array.type):
             raise self._changed(array.type)
@@ -140,8 +140,12 @@ class _Column:
 
 
 def rule_of_type(kind: pa.DataType) -> ColumnRule:
+    """The rule of a column that already has an Arrow type. Raises DataError for nested and binary types."""
     import pyarrow as pa
 
+    kind = plain_type(kind)
+    if pa.types.is_string(kind):
+        return ColumnRule(type="text")
     if pa.types.is_integer(kind):
         return ColumnRule(type="integer")
     if pa.types.is_floating(kind):

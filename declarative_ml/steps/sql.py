@@ -78,7 +78,7 @@ def _execute(sql: str, tables: dict[str, Any]) -> pa.RecordBatchReader:
         for name, table in tables.items():
             connection.register(name, table)
         connection.execute("SET lock_configuration = true")
-        return connection.execute(sql).fetch_record_batch(65_536)
+        return connection.sql(sql).to_arrow_reader(65_536)
     except duckdb.Error as error:
         raise DataError(f"data.sql does not run: {error}", hint="the table is called `source`") from error
 

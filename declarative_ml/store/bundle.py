@@ -14,6 +14,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -293,13 +294,16 @@ def _read_zipped(path: Path, name: str, limit: int) -> bytes:
         with zipfile.ZipFile(path) as archive:
             if len(archive.infolist()) > MAX_FILES:
                 raise DataError(f"{path}: the archive holds more than {MAX_FILES} files")
+            entry = archive.getinfo(name)
             # `read` stops at the size that the directory states, so a bomb cannot grow past the limit.
-            if archive.getinfo(name).file_size > limit:
+            if entry.file_size > limit:
                 raise DataError(f"{path}: {name} is larger than {limit >> 20} MiB")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise DataError(f"{path}: {name} is compressed in a way that bundles do not use")
             return archive.read(name)
     except KeyError:
         raise _not_a_bundle(path) from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: the bundle is damaged: {error}", hint="Copy the bundle again.") from error
 
 

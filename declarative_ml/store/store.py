@@ -4,6 +4,7 @@
     actions/<key>.json          which artifact a step with this key made: the commit point
     work/<key>/                 a running step's own folder: checkpoints survive a kill
     locks/<key>                 flock per key; it dies with its process
+    in_use                      flock, shared by the runs at work, held alone by the sweep
 
 An artifact is published first and its action record last, so a kill at any moment leaves either
 nothing or everything. Two processes may share a store: the second waits for the lock, then hits.
@@ -12,19 +13,25 @@ nothing or everything. Two processes may share a store: the second waits for the
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from declarative_ml.core.atomic import publish_folder, read_json, write_json
 from declarative_ml.core.digest import digest_folder
+from declarative_ml.core.errors import UsageError
 from declarative_ml.core.faults import fault_point
+
+POLL_SECONDS = 0.05
+CHECKPOINT_SECONDS = 7 * 86_400.0
+"""Checkpoints of killed steps are kept this long, so that cleaning up costs nobody a night's work."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,27 @@ class Store:
                 yield action
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the key alone among all processes that share this store."""
+    def lock(self, key: str, *, poll: Callable[[int], None] = lambda attempt: None) -> Iterator[None]:
+        """Hold the key alone among all processes that share this store.
+
+        While another holds it, `poll` is called again and again with 0, 1, 2, …; it may raise.
+        """
         path = self.root / "locks" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            attempt = 0
+            while not _flock(stream, fcntl.LOCK_EX):
+                poll(attempt)
+                attempt += 1
+                time.sleep(POLL_SECONDS)
+            yield
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep `sweep` away while a run relies on what it found here."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "in_use").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH)
             yield
 
     @contextmanager
@@ -116,32 +138,53 @@ class Store:
         """Drop the action record, so that its step runs again."""
         self._record(key).unlink(missing_ok=True)
 
-    def sweep(self, keep_keys: set[str], *, older_than: float = 3600.0) -> tuple[int, int]:
-        """Delete what no kept action needs. Returns (artifacts deleted, bytes freed).
+    def sweep(
+        self, keep_keys: Set[str], *, older_than: float = 3600.0, keep_since: float = math.inf
+    ) -> tuple[int, int]:
+        """Delete what no kept action needs, and what killed processes left. Returns (artifacts, bytes).
 
-        Folders of processes that are gone, and files younger than `older_than` seconds that a
-        running process may still need, are told apart by age and by process number.
+        Kept are the actions with `keep_keys`, those younger than `older_than` seconds, and those made
+        at or after the time `keep_since`. Raises UsageError while a run uses the store.
         """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "in_use").open("a") as stream:
+            if not _flock(stream, fcntl.LOCK_EX):
+                raise UsageError(f"a run is using {self.root}", hint="clean it when the run has ended")
+            recent = min(time.time() - older_than, keep_since)
+            kept = self._sweep_actions(keep_keys, recent)
+            self._sweep_left_overs()
+            return self._sweep_artifacts(kept, recent)
+
+    def _sweep_actions(self, keep_keys: Set[str], recent: float) -> set[str]:
+        """Drop the records that nobody keeps. Returns the digests of the artifacts to keep."""
         kept: set[str] = set()
-        now = time.time()
         for record in (self.root / "actions").glob("*/*.json"):
             action = self.find(record.stem)
-            young = now - record.stat().st_mtime < older_than
-            if action is not None and (record.stem in keep_keys or young):
+            if action is not None and (record.stem in keep_keys or record.stat().st_mtime >= recent):
                 kept.add(action.digest)
             else:
                 record.unlink(missing_ok=True)
+        return kept
+
+    def _sweep_artifacts(self, kept: Set[str], recent: float) -> tuple[int, int]:
         dropped = freed = 0
         for folder in (self.root / "artifacts").glob("*/*"):
-            if folder.name in kept or now - folder.stat().st_mtime < older_than:
+            if folder.name in kept or folder.stat().st_mtime >= recent:
                 continue
             freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             dropped += 1
             shutil.rmtree(folder, ignore_errors=True)
-        for folder in (self.root / "building").glob("*-*"):
-            if not Path(f"/proc/{folder.name.partition('-')[0]}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
         return dropped, freed
+
+    def _sweep_left_overs(self) -> None:
+        """What a kill left: unfinished folders, temporary records, old checkpoints, and all locks."""
+        for folder in (self.root / "building").glob("*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in [*(self.root / "actions").glob("*/.*"), *(self.root / "locks").glob("*")]:
+            file.unlink(missing_ok=True)
+        for folder in (self.root / "work").glob("*"):
+            if time.time() - folder.stat().st_mtime > CHECKPOINT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _record(self, key: str) -> Path:
         return self.root / "actions" / key[:2] / f"{key}.json"
@@ -152,3 +195,11 @@ class Store:
             return all((folder / name).stat().st_size == size for name, size in files.items())
         except OSError:
             return False
+
+
+def _flock(stream: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(stream, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

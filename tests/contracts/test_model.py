@@ -9,9 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from declarative_ml.learning.dataset import EncodedNames
 from declarative_ml.graph.onnx_graph import OnnxGraph
-from declarative_ml.learning.dataset import CodeColumn, Dataset, Layout
+from declarative_ml.learning.dataset import CodeColumn, Dataset, EncodedNames, Layout
 from declarative_ml.learning.task import Task
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, load_state, save_state

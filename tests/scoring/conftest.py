@@ -99,7 +99,7 @@ def binary_bundle(tmp_path: Path) -> Bundle:
 
 @pytest.fixture
 def make_scorer(tmp_path: Path) -> Callable[..., Scorer]:
-    """make_scorer("number"), make_scorer("binary", classes, target_rule=…), make_scorer("multiclass", classes)."""
+    """make_scorer(kind, classes, **more fields of the manifest): the kinds are those of a task."""
 
     def make(kind: str, classes: tuple[str, ...] = (), **more: Any) -> Scorer:
         if kind == "number":

@@ -21,7 +21,9 @@ def test_a_number_is_explained_in_its_own_unit(make_scorer):
     assert found.values[:, 2, 0] == pytest.approx([2.0 - 1 / 3, 0.0 - 1 / 3], abs=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "classes", "outputs"), [("binary", ("n", "y"), 1), ("multiclass", ("a", "b", "c"), 3)])
+@pytest.mark.parametrize(
+    ("kind", "classes", "outputs"), [("binary", ("n", "y"), 1), ("multiclass", ("a", "b", "c"), 3)]
+)
 def test_classes_are_explained_as_probabilities(make_scorer, kind, classes, outputs):
     scorer = make_scorer(kind, classes)
     inputs, _ = scorer.raw_rows(ROWS)

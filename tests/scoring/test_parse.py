@@ -79,7 +79,15 @@ DATES = st.builds(
 WORDS = st.sampled_from(
     ["", " ", "NA", " ? ", "nan", "inf", "true", "FALSE", "0", "1", "yes", "0x1F", "1_0", "١"]
 )
-TEXTS = st.one_of(NUMBERS, DATES, WORDS, st.text(max_size=12).filter(lambda text: text.isprintable()))
+ISO = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["2016-02-29", "2015-02-29", "0000-01-01", "9999-12-31", "2016-1-2"]),
+    st.sampled_from(["", "T", " ", "t"]),
+    st.sampled_from(
+        ["", "10", "10:11", "23:59:59", "23:59:60", "24:00:00", "10:11:12.5", "10:11:1", "1:01:01Z"]
+    ),
+)
+TEXTS = st.one_of(NUMBERS, DATES, ISO, WORDS, st.text(max_size=12).filter(lambda text: text.isprintable()))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "string"])

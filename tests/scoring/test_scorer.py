@@ -95,7 +95,9 @@ def test_large_inputs_are_cut_and_give_the_same_answers(make_scorer, monkeypatch
     assert cut.probabilities == pytest.approx(whole.probabilities, abs=1e-7)
 
 
-@pytest.mark.parametrize(("kind", "classes"), [("number", ()), ("binary", ("n", "y")), ("multiclass", ("a", "b", "c"))])
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("number", ()), ("binary", ("n", "y")), ("multiclass", ("a", "b", "c"))]
+)
 def test_no_rows_give_no_answers(make_scorer, kind, classes):
     scored = make_scorer(kind, classes).predict_rows([])
     assert len(scored) == 0
@@ -107,7 +109,11 @@ def test_no_rows_give_no_answers(make_scorer, kind, classes):
     ("row", "message", "hint"),
     [
         ({"age": 1, "visits": 1}, "row 2 lacks the column(s) 'city'", "Send null where a value is not known"),
-        ({"age": 1, "visits": 1, "cty": "x"}, "row 2 lacks the column(s) 'city'", "'cty': did you mean 'city'?"),
+        (
+            {"age": 1, "visits": 1, "cty": "x"},
+            "row 2 lacks the column(s) 'city'",
+            "'cty': did you mean 'city'?",
+        ),
         (
             {"age": 1, "visits": 1, "city": "x", "ages": 3},
             "row 2 has columns that the model does not take: 'ages'",
@@ -206,7 +212,9 @@ def test_a_graph_without_probabilities_cannot_serve_classes(make_scorer):
         Scorer(rewritten(number, task=task))
 
 
-BLOCKED = "torch mlflow pandas shap sklearn lightgbm pyarrow duckdb matplotlib onnx scipy jinja2 rich yaml click"
+BLOCKED = (
+    "torch mlflow pandas shap sklearn lightgbm pyarrow duckdb matplotlib onnx scipy jinja2 rich yaml click"
+)
 
 
 def test_scoring_and_explaining_need_onnxruntime_and_numpy_only(binary_bundle, tmp_path):

@@ -49,6 +49,11 @@ def two_outputs(columns) -> np.ndarray:
     return np.stack([np.tanh(wide.sum(axis=1)), wide.prod(axis=1)], axis=1)
 
 
+def third_order(columns) -> np.ndarray:
+    wide = numeric(columns)
+    return np.tanh(0.1 * wide.sum(axis=1) + 0.1 * wide[:, 0] * wide[:, 1] * wide[:, 2])
+
+
 def by_definition(predict, pool, row: int, background: np.ndarray) -> np.ndarray:
     """Shapley's formula written out, [M, K]."""
     names = list(pool)
@@ -112,10 +117,10 @@ def test_the_budget_is_kept_and_counted(budget):
 def test_sampled_values_approach_the_exact_ones_and_more_budget_comes_closer():
     pool = make_pool(60, 9)
     rows, background = np.arange(10), np.arange(20, 50)
-    exact = explain_rows(two_outputs, pool, rows, background, budget=10**8)
+    exact = explain_rows(third_order, pool, rows, background, budget=10**8)
     errors = []
     for budget in (2_000, 8_000, 24_000):
-        found = explain_rows(two_outputs, pool, rows, background, budget=budget, seed=1)
+        found = explain_rows(third_order, pool, rows, background, budget=budget, seed=1)
         assert found.method == "permutation"
         errors.append(float(np.sqrt(np.mean((found.values - exact.values) ** 2))))
     assert errors[2] < errors[1] < errors[0]

@@ -13,7 +13,7 @@ from declarative_ml.core.columns import apply_rule
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule, TableSchema
 from declarative_ml.sources.file import FileSource
-from declarative_ml.sources.inference import RuleInference
+from declarative_ml.sources.inference import RuleInference, rule_of_type
 
 
 def infer(
@@ -158,6 +158,23 @@ def test_own_spellings_of_missing() -> None:
 )  # fmt: skip
 def test_native_columns_keep_their_type(array: pa.Array, expected: ColumnRule) -> None:
     assert infer(array)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (pa.uint8(), rule("integer")),
+        (pa.decimal128(9, 2), rule("number")),
+        (pa.bool_(), rule("boolean")),
+        (pa.large_string(), rule("text")),
+        (pa.dictionary(pa.int8(), pa.string()), rule("text")),
+        (pa.null(), rule("text")),
+        (pa.date64(), date("%Y-%m-%d")),
+        (pa.timestamp("ns", "UTC"), date("%Y-%m-%d", has_time=True)),
+    ],
+)
+def test_rule_of_type(kind: pa.DataType, expected: ColumnRule) -> None:
+    assert rule_of_type(kind) == expected
 
 
 def test_infinite_values_are_told() -> None:

@@ -1,0 +1,81 @@
+# `make demo` and `make test` set everything up by themselves: they need Python 3.11 and nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := examples/titanic/spec.yaml
+WORKERS ?= 2
+
+# One thread a library in tests: two workers share the processors, and results do not depend on their number.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all lint check regen regen-check bench clean
+
+help:
+	@echo "make demo       train on examples/titanic, print metrics and the paths of bundle and report"
+	@echo "make test       the tests, without the slow ones"
+	@echo "make test-all   every test"
+	@echo "make check      what CI runs: style, types, layers, generated files, tests"
+	@echo "make regen      rewrite the generated files: schemas/, docs/errors.md, docs/reference.md, …"
+	@echo "make bench      measure speed and print tables"
+	@echo "make clean      remove caches and workspaces; the environment stays"
+
+setup: $(READY)
+
+# torch goes first and pinned: what comes later then keeps this build. The list of development tools is
+# read from pyproject.toml, because pip knows dependency groups only from version 25.1 on.
+$(READY): pyproject.toml setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['dev'], sep='\n')" > $(VENV)/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -r $(VENV)/dev.txt
+	touch $@
+
+demo: $(READY)
+	$(BIN)/dml run $(DEMO)
+
+test: $(READY)
+	$(PYTEST) $(PARALLEL) -m "not slow"
+
+test-all: $(READY)
+	$(PYTEST) $(PARALLEL)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: $(READY)
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory regen-check
+	$(MAKE) --no-print-directory test
+
+# Generated files, each with the command that writes it. OUT is where they go.
+OUT ?= .
+GENERATED := schemas/spec.v1.json docs/errors.md docs/reference.md docs/commands.md
+
+regen: $(READY)
+	$(BIN)/python -m declarative_ml.spec.schema $(OUT)/schemas/spec.v1.json
+	$(BIN)/python -m declarative_ml.spec.codes $(OUT)/docs/errors.md
+	$(BIN)/python -m declarative_ml.spec.reference $(OUT)/docs/reference.md
+	$(BIN)/python -m declarative_ml.cli.synopsis $(OUT)/docs/commands.md
+
+regen-check: $(READY)
+	rm -rf build/regen && mkdir -p build/regen/schemas build/regen/docs
+	cp docs/commands.md build/regen/docs
+	$(MAKE) --no-print-directory regen OUT=build/regen
+	@for file in $(GENERATED); do \
+	  diff -u $$file build/regen/$$file || { echo "$$file is out of date: run 'make regen'"; exit 1; }; \
+	done
+
+bench: $(READY)
+	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name $(VENV) -prune -o \( -name __pycache__ -o -name .dml \) -type d -exec rm -rf {} +
