@@ -15,7 +15,7 @@ from declarative_ml.core.atomic import write_text
 from declarative_ml.core.columns import row_hashes, typed_batches
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.core.schema import DEFAULT_MISSING
-from declarative_ml.learning.metrics import default_metric
+from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.learning.statistics import ColumnProfiler
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source

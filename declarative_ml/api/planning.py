@@ -11,7 +11,7 @@ from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.build import build_plan
 from declarative_ml.planner.keys import differences, key_document, step_key
 from declarative_ml.spec.load import LoadedSpec
-from declarative_ml.steps.track import tracker_of
+from declarative_ml.trackers import TRACKERS
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,17 @@ def _inspect(
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
     action = workspace.store.find(key)
-    if action is not None and (not step.effect or tracker_of(step).find(workspace.root, key) is not None):
+    if action is not None and (not step.effect or _is_done(step, workspace, key)):
         state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"
         why = action.detail or "nothing that it depends on has changed"
         return StepState(step, state, why, key, action.digest, action.seconds)
     return StepState(step, "run", _why(last, document), key)
+
+
+def _is_done(step: Step, workspace: Workspace, key: str) -> bool:
+    """Whether the world outside has what an effect step would make."""
+    tracker = TRACKERS.parse({"type": "mlflow", "uri": step.outside["uri"]})
+    return tracker.find(workspace.root, key) is not None
 
 
 def _why(last: Mapping[str, Any] | None, document: Mapping[str, Any]) -> str:

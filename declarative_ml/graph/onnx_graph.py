@@ -19,10 +19,67 @@ ML_OPSET = 5
 IR_VERSION = 10
 
 FEATURE_OPS = frozenset(
-    ["Add", "And", "Cast", "Clip", "Concat", "Cos", "Div", "Equal", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LabelEncoder", "Less", "LessOrEqual", "Log", "Mod", "Mul", "Not", "Or", "ReduceSum", "RegexFullMatch", "Reshape", "Sign", "Sin", "Sqrt", "StringConcat", "StringSplit", "Sub", "Where", "Abs", "Pow", "Slice", "Max", "Min"]
+    [
+        "Add",
+        "And",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Cos",
+        "Div",
+        "Equal",
+        "Floor",
+        "Gather",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "IsNaN",
+        "LabelEncoder",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "Mod",
+        "Mul",
+        "Not",
+        "Or",
+        "ReduceSum",
+        "RegexFullMatch",
+        "Reshape",
+        "Sign",
+        "Sin",
+        "Sqrt",
+        "StringConcat",
+        "StringSplit",
+        "Sub",
+        "Where",
+        "Abs",
+        "Pow",
+        "Slice",
+        "Max",
+        "Min",
+    ]
 )
 MODEL_OPS = frozenset(
-    ["Gemm", "MatMul", "Relu", "Gelu", "Erf", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "LayerNormalization", "TreeEnsemble", "Exp", "Neg", "ArgMax", "Unsqueeze", "Squeeze", "ReduceMean", "Transpose"]
+    [
+        "Gemm",
+        "MatMul",
+        "Relu",
+        "Gelu",
+        "Erf",
+        "Tanh",
+        "Sigmoid",
+        "Softmax",
+        "LogSoftmax",
+        "LayerNormalization",
+        "TreeEnsemble",
+        "Exp",
+        "Neg",
+        "ArgMax",
+        "Unsqueeze",
+        "Squeeze",
+        "ReduceMean",
+        "Transpose",
+    ]
 )
 _ML_DOMAIN = frozenset({"LabelEncoder", "TreeEnsemble"})
 
@@ -82,9 +139,7 @@ class OnnxGraph:
         """
         return self.add_many(operator, inputs, outputs=outputs, **attributes)[0]
 
-    def add_many(
-        self, operator: str, inputs: Sequence[str], *, outputs: int, **attributes: Any
-    ) -> list[str]:
+    def add_many(self, operator: str, inputs: Sequence[str], *, outputs: int, **attributes: Any) -> list[str]:
         """Append one node and return the names of all its outputs."""
         from onnx import helper
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from declarative_ml.learning.metrics import checked
+from declarative_ml.learning.metrics import checked, compute
 from declarative_ml.learning.task import Task
 
 ROW_CAP = 20_000
@@ -43,7 +43,7 @@ def interval(
     metric, truth, prediction = checked(name, task, truth, prediction)
 
     def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return metric.compute(truth[rows], prediction[rows], weights, threshold)
+        return compute(metric, truth[rows], prediction[rows], weights, threshold)
 
     _, low, high = _estimate(statistic, len(truth), weight, resamples, seed, level)
     return low, high
@@ -72,8 +72,8 @@ def paired_difference(
     prediction_b = checked(name, task, truth, prediction_b)[2]
 
     def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        first = metric.compute(truth[rows], prediction_a[rows], weights, threshold_a)
-        return first - metric.compute(truth[rows], prediction_b[rows], weights, threshold_b)
+        first = compute(metric, truth[rows], prediction_a[rows], weights, threshold_a)
+        return np.asarray(first - compute(metric, truth[rows], prediction_b[rows], weights, threshold_b)
 
     return _estimate(statistic, len(truth), weight, resamples, seed, level)
 

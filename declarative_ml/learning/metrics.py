@@ -1,6 +1,6 @@
 """The metrics: scikit-learn's names, computed as scikit-learn does, in numpy alone.
 
-Every metric is written once, for many weightings of the same rows at a time: `Metric.compute` takes
+Every metric is written once, for many weightings of the same rows at a time: `compute` takes
 weights [B, N] and returns [B] scores. A plain score is B = 1; a bootstrap is B resamples, of which each
 is a row of counts (see learning.intervals). Sums avoid BLAS, so that a score does not depend on threads.
 
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning.metric_names import METRICS, Metric, default_metric, default_metrics
 from declarative_ml.learning.ranks import (
     average_precision,
     divide,
@@ -31,13 +32,14 @@ from declarative_ml.learning.ranks import (
     roc_area,
     roc_curve,
 )
-from declarative_ml.learning.task import Task, TaskType
+from declarative_ml.learning.task import Task
 
 __all__ = [
     "METRICS",
     "Metric",
     "calibration_curve",
     "checked",
+    "compute",
     "confusion_matrix",
     "default_metric",
     "default_metrics",
@@ -52,17 +54,6 @@ Compute = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
 """(truth [N], prediction [N, classes] or [N], weights [B, N], threshold) -> scores [B]."""
 
 ECE_BINS = 15
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric: what it is for, which direction is better, and how it is computed."""
-
-    name: str
-    tasks: frozenset[TaskType]
-    greater_is_better: bool
-    title: str
-    compute: Compute
 
 
 def score(
@@ -84,7 +75,14 @@ def score(
     if len(truth) == 0:
         return float("nan")
     weights = np.ones((1, len(truth))) if weight is None else np.asarray(weight, dtype=np.float64)[None, :]
-    return float(metric.compute(truth, prediction, weights, threshold)[0])
+    return float(compute(metric, truth, prediction, weights, threshold)[0])
+
+
+def compute(
+    metric: Metric, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float = 0.5
+) -> np.ndarray:
+    """Scores [B] of checked rows under many weightings [B, N] at once."""
+    return _COMPUTE[metric.name](truth, prediction, weights, threshold)
 
 
 def checked(
@@ -109,19 +107,6 @@ def checked(
             first = int(np.argmin(finite))
             raise DataError(f"{int((~finite).sum())} {what}(s) are not finite, the first in row {first}")
     return metric, truth, prediction
-
-
-def default_metric(task: Task) -> str:
-    """The primary metric of a task: roc_auc, log_loss or rmse."""
-    names: dict[TaskType, str] = {"binary": "roc_auc", "multiclass": "log_loss", "number": "rmse"}
-    return names[task.type]
-
-
-def default_metrics(task: Task) -> tuple[str, ...]:
-    """All metrics that apply to the task, its primary metric first."""
-    first = default_metric(task)
-    others = (name for name, metric in METRICS.items() if task.type in metric.tasks and name != first)
-    return (first, *others)
 
 
 def labels(prediction: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -329,31 +314,21 @@ def _median_absolute_error(
     return np.where(half[:, 0] > 0, 0.5 * (first + after), np.nan)
 
 
-_CLASSES: frozenset[TaskType] = frozenset({"binary", "multiclass"})
-_BINARY: frozenset[TaskType] = frozenset({"binary"})
-_NUMBER: frozenset[TaskType] = frozenset({"number"})
-
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", _CLASSES, True, "Accuracy", _accuracy),
-        Metric("balanced_accuracy", _CLASSES, True, "Balanced accuracy", _balanced_accuracy),
-        Metric("f1", _BINARY, True, "F1", _f1),
-        Metric("f1_macro", _CLASSES, True, "F1 (macro)", _f1_macro),
-        Metric("precision", _CLASSES, True, "Precision", _precision),
-        Metric("recall", _CLASSES, True, "Recall", _recall),
-        Metric("roc_auc", _CLASSES, True, "ROC AUC", _one_against_rest(roc_area)),
-        Metric(
-            "average_precision", _CLASSES, True, "Average precision", _one_against_rest(average_precision)
-        ),
-        Metric("log_loss", _CLASSES, False, "Log loss", _log_loss),
-        Metric("brier", _CLASSES, False, "Brier score", _brier),
-        Metric("ece", _CLASSES, False, "Calibration error (ECE)", _ece),
-        Metric("rmse", _NUMBER, False, "RMSE", _rmse),
-        Metric("mae", _NUMBER, False, "Mean absolute error", _mae),
-        Metric("r2", _NUMBER, True, "R²", _r2),
-        Metric("mape", _NUMBER, False, "Mean absolute percentage error", _mape),
-        Metric("median_absolute_error", _NUMBER, False, "Median absolute error", _median_absolute_error),
-    )
+_COMPUTE: dict[str, Compute] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "f1_macro": _f1_macro,
+    "precision": _precision,
+    "recall": _recall,
+    "roc_auc": _one_against_rest(roc_area),
+    "average_precision": _one_against_rest(average_precision),
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "ece": _ece,
+    "rmse": _rmse,
+    "mae": _mae,
+    "r2": _r2,
+    "mape": _mape,
+    "median_absolute_error": _median_absolute_error,
 }
-"""Every metric by name, in the order of tables."""

@@ -28,6 +28,12 @@ _UNVALIDATED = PENALTIES.index(1.0)
 # Choosing among penalties needs less precision than one fit with a given penalty, and a seventh of the time.
 _ROUGH, _EXACT = 1e-7, 1e-9
 
+_NEWTON_COLUMNS = 2_000
+"""Up to this many parameters a Newton step's matrix is cheap next to the many passes of L-BFGS."""
+_RIDGE = 1e-6
+"""Keeps the matrix invertible where a column is constant; in rows, so far below any penalty."""
+_SHORTEST = 1e-4
+
 
 class Linear(Model):
     """A weight for every number and every level: simple, fast, easy to read."""
@@ -127,6 +133,24 @@ class _Design:
         product: np.ndarray = self.dense @ weights[:split] + self.onehot @ weights[split:]
         return product
 
+    def gram(self, row_weights: np.ndarray) -> np.ndarray:
+        """[D + 1, D + 1] = [design | 1] transposed @ diag(row_weights) @ [design | 1]."""
+        import numpy as np
+        from scipy import sparse
+
+        dense = np.column_stack([self.dense, np.ones(len(self.dense))])
+        weighted = dense * row_weights[:, None]
+        across = np.asarray(self.transposed @ weighted)
+        levels = (self.transposed @ sparse.diags_array(row_weights) @ self.onehot).toarray()
+        split, width = self.dense.shape[1], self.width
+        gram = np.empty((width + 1, width + 1))
+        numbers = [*range(split), width]
+        gram[np.ix_(numbers, numbers)] = dense.T @ weighted
+        gram[split:width, split:width] = levels
+        gram[np.ix_(range(split, width), numbers)] = across
+        gram[np.ix_(numbers, range(split, width))] = across.T
+        return gram
+
     def transposed_times(self, residuals: np.ndarray) -> np.ndarray:
         """[D, K] = design transposed @ residuals [N, K]."""
         import numpy as np
@@ -166,6 +190,16 @@ class _Problem:
             residual = np.exp(shifted - log_total) - self.target
         return float(self.weight @ losses), self.weight[:, None] * residual
 
+    def curvature(self, margins: np.ndarray) -> np.ndarray:
+        """The second derivative of each row's loss by its margin [N], of one-column margins [N, 1]."""
+        import numpy as np
+
+        if self.kind == "number":
+            return self.weight
+        probability = 0.5 * (1.0 + np.tanh(0.5 * margins[:, 0]))
+        curvature: np.ndarray = self.weight * probability * (1.0 - probability)
+        return curvature
+
     def objective(self, penalty: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """Value and gradient by the flat parameters [(D + 1) * K], the intercept last; per row."""
         import numpy as np
@@ -181,6 +215,46 @@ class _Problem:
             return (total + 0.5 * penalty * float((weights**2).sum())) / rows, gradient.ravel() / rows
 
         return value
+
+
+def newton(
+    problem: _Problem,
+    start: np.ndarray,
+    penalty: float,
+    iterations: int,
+    tolerance: float,
+    report: Callable[[Any], None],
+) -> np.ndarray:
+    """Minimise the objective by Newton steps, halved until they gain; parameters [D + 1, 1].
+
+    One step solves least squares exactly; a logistic loss takes about six (iteratively reweighted
+    least squares; Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 4.4.1).
+    """
+    import numpy as np
+    from scipy.linalg import cho_factor, cho_solve
+
+    value_of = problem.objective(penalty)
+    rows = len(problem.target)
+    parameters = start.ravel()
+    penalised = np.arange(len(parameters)) < problem.design.width
+    value, gradient = value_of(parameters)
+    for _ in range(iterations):
+        margins = problem.design.times(parameters[:-1, None]) + parameters[-1]
+        hessian = problem.design.gram(problem.curvature(margins))
+        hessian[np.diag_indices_from(hessian)] += _RIDGE + penalty * penalised
+        step = cho_solve(cho_factor(hessian / rows, lower=True, overwrite_a=True), gradient)
+        length, found = 1.0, value_of(parameters - step)
+        while found[0] > value and length > _SHORTEST:
+            length *= 0.5
+            found = value_of(parameters - length * step)
+        if found[0] > value:
+            break
+        gain, (value, gradient) = value - found[0], found
+        parameters = parameters - length * step
+        report(None)
+        if gain <= tolerance * max(abs(value), 1.0):
+            break
+    return parameters.reshape(start.shape)
 
 
 class _Path:
@@ -219,15 +293,19 @@ class _Path:
         def report(_: Any) -> None:
             self._context.progress(fraction, f"penalty {penalty:g}")
 
-        found = minimize(
-            self._train.objective(penalty),
-            self._parameters.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            callback=report,
-            options={"maxiter": self._iterations, "ftol": tolerance, "gtol": 1e3 * tolerance},
-        )
-        self._parameters = np.asarray(found.x).reshape(self._parameters.shape)
+        start, most = self._parameters, self._iterations
+        if start.shape[1] == 1 and len(start) <= _NEWTON_COLUMNS:
+            self._parameters = newton(self._train, start, penalty, most, tolerance, report)
+        else:
+            found = minimize(
+                self._train.objective(penalty),
+                start.ravel(),
+                jac=True,
+                method="L-BFGS-B",
+                callback=report,
+                options={"maxiter": most, "ftol": tolerance, "gtol": 1e3 * tolerance},
+            )
+            self._parameters = np.asarray(found.x).reshape(start.shape)
         losses = {"train": self._mean_loss(self._train)}
         current = 0.0
         if self._validation is not None:

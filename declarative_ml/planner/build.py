@@ -121,7 +121,7 @@ class _Builder:
         return Step(
             id=f"acquire.{table}",
             kind="acquire",
-            title=f"Read {' and '.join(_describe(source) for source in parts.values())} and infer column types",
+            title=f"Read {' and '.join(map(_describe, parts.values()))} and infer column types",
             params={
                 "missing": list(self.spec.data.missing),
                 "parts": {

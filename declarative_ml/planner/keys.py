@@ -19,7 +19,7 @@ from declarative_ml.steps import STEPS
 def key_document(
     step: Step, inputs: Mapping[str, str], files: Mapping[str, str], threads: int
 ) -> dict[str, Any]:
-    """Everything that decides the step's result. `inputs`: role -> artifact digest; `files`: path -> digest."""
+    """Everything that decides the step's result; `inputs` are digests by role, `files` digests by path."""
     return {
         "kind": step.kind,
         "params": step.params,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from declarative_ml.learning.metrics import METRICS
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.learning.task import Task, TaskType
 from declarative_ml.report.content import ReportContent, Scores
 

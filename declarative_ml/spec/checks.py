@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from declarative_ml.core.errors import DmlError, Problem
-from declarative_ml.learning.metrics import METRICS
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.spec.document import (
     ColumnSplit,
     Ensemble,

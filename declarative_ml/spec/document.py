@@ -13,7 +13,7 @@ from declarative_ml.core.component import Section
 from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
-from declarative_ml.learning.metrics import METRICS
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.learning.task import TaskType
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
@@ -129,7 +129,9 @@ class Data(Section):
     sources: dict[str, AnySource] = Field(default_factory=dict, description="Several, joined by sql")
     missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
     sql: str | None = Field(default=None, description="SELECT over the sources; runs in the embedded engine")
-    split: AnySplit = Field(default=RandomSplit(), description="Which rows train, validate and test")
+    split: AnySplit = Field(
+        default=RandomSplit(), description="Which rows train, validate and test; random when absent"
+    )
     key: str | None = Field(default=None, description="Column that identifies a row (stable splits)")
 
     @model_validator(mode="after")
@@ -172,7 +174,9 @@ class Evaluate(Section):
     slices: tuple[str | dict[str, str | int | float | bool], ...] = Field(
         default=(), description="A column (one slice a value) or {column: value, …}"
     )
-    threshold: Threshold = Field(default=Threshold(value=0.5), description="Where yes begins; binary targets")
+    threshold: Threshold = Field(
+        default=Threshold(value=0.5), description="Where yes begins; binary targets; 0.5 when absent"
+    )
 
 
 class Explain(Section):

@@ -17,7 +17,8 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.baseline import baseline_prediction
 from declarative_ml.learning.intervals import interval
-from declarative_ml.learning.metrics import METRICS, default_metric, default_metrics, score
+from declarative_ml.learning.metric_names import METRICS, default_metric, default_metrics
+from declarative_ml.learning.metrics import score
 from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays

@@ -126,7 +126,8 @@ def _infer_type(column: Any, name: str) -> tuple[str, str | None]:
     if whole and len(distinct) <= MAX_INTEGER_CLASSES:
         return (
             "number",
-            f"target '{name}' has {len(distinct)} whole numbers, read as a number (type: multiclass otherwise)",
+            f"target '{name}' has {len(distinct)} whole numbers, read as a number "
+            "(type: multiclass otherwise)",
         )
     return "number", None
 

@@ -55,7 +55,9 @@ def test_a_tracking_server_takes_runs(tmp_path: Path, make_content: Callable[...
 def test_a_signal_ends_the_server_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     port = free_port()
     script = f"""
+        import signal
         from pathlib import Path
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell passes "ignore" on
         from declarative_ml.trackers.mlflow_ui import serve_ui
         serve_ui(Path({str(tmp_path)!r}), {port}, False, announce=lambda url: print(url, flush=True))
         print("ended")
@@ -64,7 +66,10 @@ def test_a_signal_ends_the_server_cleanly(tmp_path: Path, number: signal.Signals
         assert caller.stdout is not None
         assert caller.stdout.readline() == f"http://127.0.0.1:{port}\n".encode()
         caller.send_signal(number)
+        try:
+            assert caller.wait(60) == 0
+        finally:
+            caller.kill()
         assert caller.stdout.read() == b"ended\n"
-        assert caller.wait() == 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
