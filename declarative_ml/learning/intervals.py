@@ -73,7 +73,7 @@ def paired_difference(
 
     def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         first = compute(metric, truth[rows], prediction_a[rows], weights, threshold_a)
-        return np.asarray(first - compute(metric, truth[rows], prediction_b[rows], weights, threshold_b)
+        return np.asarray(first - compute(metric, truth[rows], prediction_b[rows], weights, threshold_b))
 
     return _estimate(statistic, len(truth), weight, resamples, seed, level)
 

@@ -195,7 +195,7 @@ class _Problem:
         import numpy as np
 
         if self.kind == "number":
-            return self.weight
+            return np.asarray(self.weight)
         probability = 0.5 * (1.0 + np.tanh(0.5 * margins[:, 0]))
         curvature: np.ndarray = self.weight * probability * (1.0 - probability)
         return curvature
