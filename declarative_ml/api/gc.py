@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 
 from declarative_ml.api.workspace import Run, Workspace
@@ -10,7 +11,7 @@ from declarative_ml.planner.keys import step_key
 
 def collect_garbage(workspace: Workspace, keep: int) -> tuple[int, int]:
     """Delete what the `keep` newest runs do not use. Returns (artifacts deleted, bytes freed)."""
-    runs = workspace.runs()[:keep]
+    runs = list(islice(workspace.runs(), keep))
     keys = {step_key(document) for run in runs for document in run.record.get("documents", {}).values()}
     return workspace.store.sweep(keys, keep_since=min(map(_started, filter(_unfinished, runs)), default=inf))
 

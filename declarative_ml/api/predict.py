@@ -54,19 +54,40 @@ def read(data: str) -> Iterator[pa.RecordBatch]:
 
 
 def model_rows(bundle: Bundle, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows as the model knows them: after a row-wise `data.sql`, where the spec has one."""
-    manifest = bundle.manifest
-    if manifest.sql is None:
-        return batches
-    from declarative_ml.api.row_sql import apply_row_sql
+    """The rows as the model knows them: after a row-wise `data.sql`, where the spec has one.
 
-    if len(manifest.sources) != 1:
+    SQL that mixes rows or joins sources cannot be re-run on new rows: they must have the shaped columns
+    already. Raises DataError when they do not, UsageError when raw and shaped rows look alike.
+    """
+    sql = bundle.manifest.sql
+    if sql is None:
+        return batches
+    from declarative_ml.api.row_sql import apply_row_sql, mixes_rows
+
+    sources = bundle.manifest.sources
+    why = "it joins several sources" if len(sources) != 1 else mixes_rows(sql)
+    if why is not None:
+        return _shaped(bundle, batches, why)
+    name, schema = next(iter(sources.items()))
+    return apply_row_sql(sql, name, schema, batches, bundle.manifest.task.target)
+
+
+def _shaped(bundle: Bundle, batches: Iterator[pa.RecordBatch], why: str) -> Iterator[pa.RecordBatch]:
+    inputs = [column.name for column in bundle.manifest.inputs]
+    refusal = f"data.sql cannot be re-run on new rows ({why})"
+    if any(schema.columns.keys() >= set(inputs) for schema in bundle.manifest.sources.values()):
         raise UsageError(
-            "this model was trained on several joined sources, so its SQL cannot be re-run on one file",
-            hint="give a file that has the columns of the joined table: " + _inputs(bundle),
+            f"{refusal}, and its columns are named as those of a source",
+            hint="rename a column in data.sql, so that rows before and after it can be told apart",
         )
-    name, schema = next(iter(manifest.sources.items()))
-    return apply_row_sql(manifest.sql, name, schema, batches, manifest.task.target)
+    for batch in batches:
+        missing = [name for name in inputs if name not in batch.schema.names]
+        if missing:
+            raise DataError(
+                f"{refusal}, and the rows lack '{missing[0]}'",
+                hint="give rows that have its result's columns: " + ", ".join(inputs),
+            )
+        yield batch
 
 
 def write(batches: Iterator[pa.RecordBatch], output: str) -> int:
@@ -164,6 +185,3 @@ def _counted(batches: Iterator[pa.RecordBatch], progress: Callable[[int], None])
         done += batch.num_rows
         progress(done)
 
-
-def _inputs(bundle: Bundle) -> str:
-    return ", ".join(column.name for column in bundle.manifest.inputs)

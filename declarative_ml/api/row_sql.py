@@ -66,7 +66,7 @@ def mixes_rows(sql: str) -> str | None:
     if node["from_table"]["type"] != _ALLOWED_FROM:
         return {"JOIN": "join", "SUBQUERY": "subquery"}.get(node["from_table"]["type"], "no single table")
     if node["group_expressions"] or node["having"] or node.get("qualify"):
-        return "group by"
+        return "group by, having or qualify"
     if node["modifiers"] or node["sample"] or node["cte_map"]["map"]:
         return "order by, limit, distinct, sample or with"
     return _inside(node["select_list"], _aggregates(connection))

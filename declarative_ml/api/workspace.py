@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +76,19 @@ class Workspace:
         folder.mkdir(parents=True)
         return run_id, folder
 
-    def runs(self) -> list[Run]:
-        """All runs, the newest first."""
+    def runs(self) -> Iterator[Run]:
+        """All runs, the newest first, each read when it is reached."""
         folders = sorted((self.root / "runs").glob("*-*"), reverse=True)
-        return [self._read(folder) for folder in folders if folder.is_dir()]
+        return (self._read(folder) for folder in folders if folder.is_dir())
 
     def run(self, run_id: str) -> Run:
         """The run with this id or unique start of an id; `latest` is the newest good one."""
-        found = [run for run in self.runs() if run.id.startswith(run_id)]
         if run_id == "latest":
-            found = [run for run in self.runs() if run.status == "ok"][:1]
+            found = list(islice((run for run in self.runs() if run.status == "ok"), 1))
+        else:
+            found = [run for run in self.runs() if run.id.startswith(run_id)]
         if len(found) != 1:
-            known = ", ".join(run.id for run in self.runs()[:5]) or "none yet"
+            known = ", ".join(run.id for run in islice(self.runs(), 5)) or "none yet"
             raise UsageError(
                 f"no run '{run_id}' in {self.root}" if not found else f"'{run_id}' fits {len(found)} runs",
                 hint=f"the newest runs: {known}",

@@ -16,7 +16,7 @@ def command(store: str | None, form: str) -> None:
     """List the runs of this workspace, the newest first."""
     from declarative_ml.api.workspace import Workspace
 
-    runs = Workspace.beside(Path("spec.yaml"), store).runs()
+    runs = list(Workspace.beside(Path("spec.yaml"), store).runs())
     if form == "json":
         return print_json(
             [{"run": run.id, **run.record.get("result", {}), "status": run.status} for run in runs]

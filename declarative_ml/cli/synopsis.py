@@ -29,7 +29,7 @@ def help_text(verb: str) -> str:
 
 
 def with_synopses(page: str) -> str:
-    """The page with every block filled. Raises ValueError when a verb has no block, KeyError for a stranger."""
+    """The page with every block filled. Raises ValueError for a verb without one, KeyError for a stranger."""
     missing = set(VERBS) - {match[1] for match in _BLOCK.findall(page)}
     if missing:
         raise ValueError(f"no block for: {', '.join(sorted(missing))}")

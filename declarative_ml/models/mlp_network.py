@@ -21,6 +21,9 @@ Activation = Literal["relu", "silu", "gelu", "tanh"]
 VALIDATION_BLOCK = 16_384
 """Validation rows go through the network in blocks of this many: bounded memory."""
 
+EXPANDED_VALUES = 50_000_000
+"""Up to this many values (200 MB) the ramps of the training rows are computed once, else batch by batch."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -50,6 +53,10 @@ class Network:
         self.parameters = self._initial(train.layout)
         self.decayed = frozenset(name for name in self.parameters if name.startswith("weight"))
         self.train = self._rows(train)
+        width = train.scaled.shape[1] + len(self.inputs["ramp_column"])
+        self.expanded = len(train) * width <= EXPANDED_VALUES
+        if self.expanded:
+            self.train = (self._numbers(self.train[0]), *self.train[1:])
         self.validation = None if validation is None or not len(validation) else self._rows(validation)
         digest = hashlib.sha256(np.ascontiguousarray(train.target).tobytes()).hexdigest()
         shapes = {name: list(tensor.shape) for name, tensor in self.parameters.items()}
@@ -76,7 +83,11 @@ class Network:
             parameters[f"bias{number}"] = torch.zeros(networks, 1, out)
             width = out
         first = parameters["weight0"]  # one wide matrix: every network reads the same inputs
-        parameters["weight0"] = first.transpose(0, 1).reshape(first.shape[1], -1).contiguous()
+        wide = first.transpose(0, 1).reshape(first.shape[1], -1)
+        numbers = len(layout.scaled) + len(self.inputs["ramp_column"])
+        # Apart from the embeddings' part, so that no gradient is taken by the fixed numbers.
+        parameters["weight0"] = wide[:numbers].contiguous()
+        parameters["weight0_codes"] = wide[numbers:].contiguous()
         parameters["bias0"] = parameters["bias0"].reshape(-1)
         return {name: tensor.requires_grad_() for name, tensor in parameters.items()}
 
@@ -101,8 +112,10 @@ class Network:
 
     def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The mean over the networks of each one's weighted loss."""
-        scaled, codes, target, weight = (tensor.index_select(0, rows) for tensor in self.train)
-        outputs = self._forward(self.parameters, scaled, codes, generator)
+        numbers, codes, target, weight = (tensor.index_select(0, rows) for tensor in self.train)
+        if not self.expanded:
+            numbers = self._numbers(numbers)
+        outputs = self._forward(self.parameters, numbers, codes, generator)
         return (self._row_losses(outputs, target) * weight).mean()
 
     def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
@@ -117,7 +130,7 @@ class Network:
                 scaled, codes, target, weight = (
                     part[start : start + VALIDATION_BLOCK] for part in self.validation
                 )
-                outputs = self._forward(weights, scaled, codes, None).mean(0, keepdim=True)
+                outputs = self._forward(weights, self._numbers(scaled), codes, None).mean(0, keepdim=True)
                 total += float((self._row_losses(outputs, target) * weight).sum())
         return total / len(self.validation[0])
 
@@ -140,16 +153,19 @@ class Network:
     def _forward(
         self,
         weights: dict[str, torch.Tensor],
-        scaled: torch.Tensor,
+        numbers: torch.Tensor,
         codes: torch.Tensor,
         generator: torch.Generator | None,
     ) -> torch.Tensor:
         """Margins [networks, rows, width]; dropout where there is a generator."""
         import torch
+        from torch.nn import functional
 
-        inputs = self._encode(weights, scaled, codes)
-        hidden = torch.addmm(weights["bias0"], inputs, weights["weight0"])
-        hidden = hidden.view(len(inputs), self.design.networks, -1).transpose(0, 1)
+        hidden = torch.addmm(weights["bias0"], numbers, weights["weight0"])
+        if codes.shape[1]:
+            found = functional.embedding(codes, weights["table"]).flatten(1)
+            hidden = torch.addmm(hidden, found, weights["weight0_codes"])
+        hidden = hidden.view(len(numbers), self.design.networks, -1).transpose(0, 1)
         for number in range(1, len(self.design.layers) + 1):
             hidden = _activate(hidden, self.design.activation)
             if self.design.dropout and generator is not None:
@@ -158,25 +174,21 @@ class Network:
             hidden = torch.baddbmm(weights[f"bias{number}"], hidden, weights[f"weight{number}"])
         return hidden
 
-    def _encode(
-        self, weights: dict[str, torch.Tensor], scaled: torch.Tensor, codes: torch.Tensor
-    ) -> torch.Tensor:
+    def _numbers(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Scaled columns within the training range, and their ramps."""
         import torch
-        from torch.nn import functional
 
         fixed = self.tensors
         scaled = torch.minimum(torch.maximum(scaled, fixed["low"]), fixed["high"])
         ramps = scaled.index_select(1, fixed["ramp_column"])
         ramps = ramps.sub_(fixed["ramp_start"]).mul_(fixed["ramp_scale"]).clamp_(0.0, 1.0)
-        parts = [scaled, ramps]
-        if codes.shape[1]:
-            parts.append(functional.embedding(codes, weights["table"]).flatten(1))
-        return torch.cat(parts, dim=1)
+        return torch.cat([scaled, ramps], dim=1)
 
     def state(self, trained: Trained) -> State:
         """Plain arrays, as `mlp_inference` reads them."""
         state: State = {**self.inputs, "scaling": self.scaling}
         state.update({name: np.asarray(weight) for name, weight in trained.weights.items()})
+        state["weight0"] = np.concatenate([state["weight0"], state.pop("weight0_codes")])
         return state
 
 
