@@ -134,7 +134,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(TARGETS))
     options = parser.parse_args()
     ranks: dict[str, list[float]] = {name: [] for name in ["defaults", *options.models]}
-    print(f"{'table':<20}{'metric':<10}{'defaults':>11}", *(f"{name:>11}{'CPU s':>7}  {'difference (95 %)':<31}" for name in options.models))
+    print(
+        f"{'table':<20}{'metric':<10}{'defaults':>11}",
+        *(f"{name:>11}{'CPU s':>7}  {'difference (95 %)':<31}" for name in options.models),
+    )
     for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
             _table(options.tables.resolve() / name, TARGETS[name], options.models, Path(folder), ranks)
@@ -157,10 +160,13 @@ def _table(table: Path, target: str, models: list[str], folder: Path, ranks: dic
             metric, task, truth, answer.prediction, defaults.prediction, resamples=1000, seed=0
         )
         sign = 1 if METRICS[metric].greater_is_better else -1
-        verdict = "worse" if max(sign * low, sign * high) < 0 else ("better" if min(sign * low, sign * high) > 0 else "")
-        cells.append(
-            f"{scores[model]:>11.5g}{answer.cpu_seconds:>7.1f}  {f'{difference:+.4g} [{low:+.3g}, {high:+.3g}] {verdict}':<31}"
+        verdict = (
+            "worse"
+            if max(sign * low, sign * high) < 0
+            else ("better" if min(sign * low, sign * high) > 0 else "")
         )
+        shown = f"{difference:+.4g} [{low:+.3g}, {high:+.3g}] {verdict}"
+        cells.append(f"{scores[model]:>11.5g}{answer.cpu_seconds:>7.1f}  {shown:<31}")
     print(f"{table.name:<20}{metric:<10}{scores['defaults']:>11.5g}", *cells, flush=True)
     ordered = sorted(scores, key=lambda name: scores[name], reverse=METRICS[metric].greater_is_better)
     for name in scores:

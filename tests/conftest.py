@@ -1,6 +1,12 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,3 +19,76 @@ def shared_data() -> Path:
     if not (shared / "data").is_dir():
         pytest.skip(f"the shared tables are not in {shared}; set DML_SHARED")
     return shared / "data"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one `dml` command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dml(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Outcome]]:
+    """`dml` in this process, through its real entry point."""
+    from declarative_ml.cli import main
+
+    def run(*argv: object) -> Outcome:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["dml", *map(str, argv)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capfd.readouterr()
+        return Outcome(int(end.value.code or 0), captured.out, captured.err)
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `dml` in a process of its own; whatever still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*argv: object, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "declarative_ml", *map(str, argv)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def write_flowers() -> Callable[..., Path]:
+    """Write a small table: two numbers, a category with gaps, a date, a yes/no, and three kinds to learn."""
+
+    def write(path: Path, rows: int = 90, seed: int = 0) -> Path:
+        source = random.Random(seed)
+        lines = ["length,width,colour,seen,wild,kind"]
+        for row in range(rows):
+            kind = row % 3
+            colour = source.choice(["red", "green", "blue", ""])
+            seen = f"2024-{1 + row % 12:02d}-{1 + row % 28:02d}"
+            wild = "yes" if source.random() < 0.2 + 0.3 * kind else "no"
+            length, width = source.gauss(kind, 0.6), source.gauss(-kind, 1.0)
+            lines.append(f"{length:.3f},{width:.3f},{colour},{seen},{wild},{'abc'[kind]}")
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write

@@ -20,7 +20,7 @@ from declarative_ml.learning.statistics import ColumnProfiler
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.sources.inference import RuleInference
-from declarative_ml.steps.profile import infer_feature, looks_like_id
+from declarative_ml.steps.profile import infer_feature, looks_like_id, require_few
 from declarative_ml.steps.split import resolve_target
 from declarative_ml.steps.table import require_columns
 
@@ -68,6 +68,7 @@ def init_spec(
     source = _source(data)
     schema, rows, notes = _types(source, progress)
     require_columns(list(schema.columns), [target])
+    require_few(len(schema.columns) - 1)
     profiles, sample = _profile(source, schema, progress)
     excluded = _excluded(profiles, target)
     progress("looking for leaks")
@@ -86,7 +87,9 @@ def init_spec(
     }
     if not features:
         raise DataError(
-            "no column is left to learn from", hint="; ".join(f"{k}: {v}" for k, v in excluded.items())
+            "no column is left to learn from",
+            hint="; ".join(f"{name}: {reason}" for name, reason in excluded.items())
+            or "the target is the only column: add columns that may tell it",
         )
     facts = {
         "name": name or _name(data),

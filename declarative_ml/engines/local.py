@@ -214,7 +214,7 @@ class LocalEngine:
         self.listener(Event(step.id, "failed", step.title, message=str(error)))
         return StepFailed(
             f"step {step.id} failed: {type(error).__name__}: {error}",
-            hint="finished steps are kept; `dml run --debug` shows the traceback",
+            hint="finished steps are kept; DML_DEBUG=1 shows the traceback",
         )
 
 

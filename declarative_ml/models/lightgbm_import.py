@@ -50,11 +50,12 @@ def import_lightgbm() -> Any:
 @cache
 def _import_alone() -> Any:
     absent = _Absent()
-    sys.meta_path.insert(0, absent)
+    # New lists: another thread's import may be walking the old one, and would skip a finder if it shrank.
+    sys.meta_path = [absent, *sys.meta_path]
     try:
         module = import_module("lightgbm")
     finally:
-        sys.meta_path.remove(absent)
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not absent]
         for name in [name for name in sys.modules if name.partition(".")[0] == "lightgbm"]:
             del sys.modules[name]
     return module

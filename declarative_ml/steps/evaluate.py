@@ -45,6 +45,7 @@ def run(context: StepContext) -> None:
     part = np.load(context.inputs["split"] / "part.npy")
     target = np.load(context.inputs["split"] / "target.npy")
     judge = _Judge(task, names, threshold, context.params["seed"])
+    context.progress(0.1, "validation rows")
     result: dict[str, Any] = {
         "primary": names[0],
         "threshold": assembly["threshold"],
@@ -56,6 +57,7 @@ def run(context: StepContext) -> None:
     }
     _validation(context, judge, target, result)
     rows, truth = order[part == TEST], target[part == TEST]
+    context.progress(0.5, "test rows")
     prediction = _predict(context, "assemble", rows) if len(rows) else np.zeros(0)
     if len(rows):
         fitted = target[part != TEST]

@@ -37,4 +37,5 @@ def run(context: StepContext) -> None:
     if "explain" in context.inputs:
         explanation = context.inputs["explain"]
         files |= {name: explanation / name for name in ("explanation.json", "explanation.npz")}
+    context.progress(0.5, "writing the bundle")
     write_bundle(context.out, fields, files)

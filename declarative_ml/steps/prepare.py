@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
+from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.learning.dataset import Layout
@@ -30,6 +31,7 @@ def run(context: StepContext) -> None:
     """Write the encoded dataset."""
     options = context.read("profile", "features.json")["features"]
     features = {name: FEATURES.parse(fields) for name, fields in options.items()}
+    _check_numbers(context, features)
     statistics = _gather(context, features)
     states = {name: feature.fit(statistics[name]) for name, feature in features.items()}
     layouts = {name: feature.layout(name, states[name]) for name, feature in features.items()}
@@ -57,6 +59,25 @@ def run(context: StepContext) -> None:
     write_json(
         context.out / "reference.json", {"columns": histograms, "background": _background(context, features)}
     )
+
+
+def _check_numbers(context: StepContext, features: dict[str, Feature]) -> None:
+    """Name the rows where a column that the spec calls a number holds something else."""
+    import pyarrow as pa
+
+    from declarative_ml.core.columns import apply_rule
+
+    rule = ColumnRule(type="number")
+    wanted = [name for name, feature in features.items() if feature.raw_dtype == "float32"]
+    for start, block in blocks(context.inputs["table"]):
+        for name in wanted:
+            column = block.column(name)
+            if pa.types.is_string(column.type):
+                apply_rule(column, rule, column=name, first_row=start + 1)
+            elif pa.types.is_temporal(column.type):
+                raise DataError(
+                    f"column '{name}' holds dates, not numbers", hint="use the feature type date for it"
+                )
 
 
 def _gather(context: StepContext, features: dict[str, Feature]) -> dict[str, Any]:
@@ -158,10 +179,15 @@ def _weights(column: pa.ChunkedArray, order: np.ndarray, name: str) -> np.ndarra
     import pyarrow as pa
 
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise DataError(f"the weight column '{name}' is {column.type}, not a number")
+        raise DataError(
+            f"the weight column '{name}' is {column.type}, not a number", hint="shape it in data.sql"
+        )
     weights = column.cast(pa.float64()).fill_null(np.nan).to_numpy()[order]
     if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() <= 0:
-        raise DataError(f"the weight column '{name}' has missing, negative or infinite values")
+        raise DataError(
+            f"the weight column '{name}' has missing, negative or infinite values, or zeros only",
+            hint="a weight is a number from 0 on, and not all are 0: correct it, or shape it in data.sql",
+        )
     return np.asarray(weights)
 
 

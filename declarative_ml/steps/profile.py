@@ -21,11 +21,20 @@ if TYPE_CHECKING:
     from declarative_ml.learning.statistics import ColumnProfile
 
 
+MAX_FEATURES = 2_000
+"""More make a graph that takes minutes to load: ONNX Runtime's time grows with the square of its nodes."""
+OUTPUTS = frozenset({"prediction", "probabilities"})
+"""A graph's names are unique, so no input column may be called like an output."""
+
+
 def run(context: StepContext) -> None:
     """Write the profile and the resolved features."""
-    profiles = profile_table(context)
     target = context.read("split", "split.json")["task"]["target"]
     reserved = {target, context.params["weight"], *context.params["reserved"]}
+    with open_table(context.inputs["table"]) as reader:
+        columns = set(reader.schema.names) - set(context.params["exclude"]) - reserved
+    require_few(len(context.params["features"] if context.params["others"] == "drop" else columns))
+    profiles = profile_table(context)
     chosen, dropped, notes = choose_features(
         profiles,
         named=context.params["features"],
@@ -35,6 +44,15 @@ def run(context: StepContext) -> None:
     )
     write_json(context.out / "profile.json", [item.model_dump(mode="json") for item in profiles])
     write_json(context.out / "features.json", {"features": chosen, "dropped": dropped, "notes": notes})
+
+
+def require_few(columns: int) -> None:
+    """Raise DataError when there are more columns than a model can have."""
+    if columns > MAX_FEATURES:
+        raise DataError(
+            f"{columns:,} columns are too many to learn from: a model has at most {MAX_FEATURES:,}",
+            hint="name the ones that matter under `features`, or select them by data.sql",
+        )
 
 
 def training_rows(context: StepContext) -> np.ndarray:
@@ -83,6 +101,11 @@ def choose_features(
     """
     columns = [profile.name for profile in profiles]
     require_columns(columns, [*named, *sorted(exclude)])
+    if taken := OUTPUTS & named.keys():
+        raise DataError(
+            f"a feature cannot be called '{min(taken)}': the model's output has that name",
+            hint="rename the column in data.sql",
+        )
     chosen: dict[str, dict[str, Any]] = {}
     dropped: dict[str, str] = {}
     for profile in profiles:
@@ -104,13 +127,16 @@ def choose_features(
     if not chosen:
         raise DataError(
             "no column is left to learn from",
-            hint="; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5]) or None,
+            hint="; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5])
+            or "the target is the only column: add columns that may tell it",
         )
     return chosen, dropped, []
 
 
 def infer_feature(profile: ColumnProfile) -> tuple[dict[str, Any] | None, str]:
     """The feature options for a column, or None and the reason why it is dropped."""
+    if profile.name in OUTPUTS:
+        return None, "called like an output of the model: rename it in data.sql to use it"
     if profile.missing == profile.rows:
         return None, "every value is missing"
     if profile.constant:

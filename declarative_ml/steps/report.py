@@ -27,7 +27,9 @@ _LIBRARIES = (
 
 def run(context: StepContext) -> None:
     """Write report.html."""
-    (context.out / "report.html").write_text(render_report(content(context)), encoding="utf-8")
+    page = render_report(content(context))
+    context.progress(0.9, "writing the page")
+    (context.out / "report.html").write_text(page, encoding="utf-8")
 
 
 def content(context: StepContext) -> ReportContent:

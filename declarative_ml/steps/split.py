@@ -35,6 +35,7 @@ def run(context: StepContext) -> None:
     column = read_column(table, wanted["column"])
     task, target, present, notes = resolve_target(column, wanted)
     hashes = _hashes(context)
+    context.progress(0.5, "dividing the rows")
     kept = np.flatnonzero(present)
     order = kept[order_by_hash(hashes[kept])]
     part, fold = _assign(context, order, hashes[order], target[order], task)
@@ -71,17 +72,16 @@ def resolve_target(column: Any, wanted: dict[str, Any]) -> tuple[Task, np.ndarra
     name, kind = wanted["column"], wanted["type"]
     present = ~np.asarray(column.is_null(nan_is_null=True))
     if not present.any():
-        raise DataError(f"the target '{name}' is missing in every row")
+        raise DataError(
+            f"the target '{name}' is missing in every row",
+            hint="is it the right column? data.missing lists what counts as missing",
+        )
     kind, note = (kind, None) if kind else _infer_type(column, name)
     if kind == "number":
         return Task(target=name, type="number"), _numbers(column, name), present, [note] if note else []
     codes, classes = _classes(column)
     classes, codes = _ordered_positive(classes, codes, wanted["positive"], name)
-    if len(classes) < 2:
-        raise DataError(
-            f"the target '{name}' has one class only: {classes[0]!r}",
-            hint="a model needs rows of at least two classes; check the filter or the column",
-        )
+    _check_classes(name, classes, int(present.sum()), guessed=wanted["type"] is None)
     if kind == "binary" and len(classes) != 2:
         raise DataError(
             f"the target '{name}' has {len(classes)} classes, so it is not binary",
@@ -91,6 +91,20 @@ def resolve_target(column: Any, wanted: dict[str, Any]) -> tuple[Task, np.ndarra
     if wanted["positive"] and kind != "binary":
         raise DataError(f"target.positive needs two classes; '{name}' has {len(classes)}")
     return Task(target=name, type=kind, classes=classes), codes, present, [note] if note else []
+
+
+def _check_classes(name: str, classes: tuple[str, ...], rows: int, *, guessed: bool) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"the target '{name}' has one class only: {classes[0]!r}",
+            hint="a model needs rows of at least two classes; check the filter or the column",
+        )
+    if guessed and len(classes) > max(2, rows // 2):
+        raise DataError(
+            f"the target '{name}' has {len(classes):,} classes in {rows:,} rows, too few rows of each",
+            hint="is it an id, or a number of which some values do not read as one? correct those values, "
+            "or add their spelling to data.missing",
+        )
 
 
 MAX_CLASSES = 1000

@@ -21,6 +21,7 @@ def run(context: StepContext) -> None:
     """Log, and leave {"run_id"} as tracking.json."""
     tracker = tracker_of(context.step)
     run_id = tracker.log(context.workspace, content(context))
+    context.progress(0.9, f"run {run_id}")
     write_json(context.out / "tracking.json", {"run_id": run_id})
 
 

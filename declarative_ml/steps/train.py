@@ -36,6 +36,7 @@ def run(context: StepContext) -> None:
     train = _weighted(data.take(fitted_rows), task, context.params["imbalance"])
     validation = data.take(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
+    context.progress(1.0, "saving")
     _save(context, model, task, data, fitted, len(train), held_out)
 
 

@@ -38,12 +38,16 @@ def serve_ui(
     server ends by itself.
     """
     with ui_server(workspace, port) as (url, server):
-        announce(url)
-        if open_browser:
-            webbrowser.open(url)
         with suppress(KeyboardInterrupt), _terminate_as_interrupt():
-            code = server.wait()
-            raise DmlError(f"the MLflow server ended with code {code}", hint=f"see {_log(workspace)}")
+            announce(url)
+            if open_browser:
+                webbrowser.open(url)
+            # Not `wait()`: a signal that another thread receives would not wake this one.
+            while server.poll() is None:
+                time.sleep(0.2)
+            raise DmlError(
+                f"the MLflow server ended with code {server.returncode}", hint=f"see {_log(workspace)}"
+            )
 
 
 @contextmanager

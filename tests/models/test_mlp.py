@@ -18,7 +18,14 @@ from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.learning.dataset import CodeColumn, Dataset, Layout
 from declarative_ml.learning.task import Task
 from declarative_ml.models.base import FitContext, Fitted
-from declarative_ml.models.mlp import MLP, default_batch_size, default_bins, default_epochs, default_networks
+from declarative_ml.models.mlp import (
+    MLP,
+    default_batch_size,
+    default_bins,
+    default_epochs,
+    default_layers,
+    default_networks,
+)
 
 BINARY = Task(target="y", type="binary", classes=("no", "yes"))
 THREE = Task(target="y", type="multiclass", classes=("a", "b", "c"))
@@ -138,37 +145,38 @@ def test_a_refit_repeats_the_fold_exactly(tmp_path: Path) -> None:
 
 
 def test_a_refit_on_more_rows_keeps_what_was_chosen_by_rows(tmp_path: Path) -> None:
-    model, work = MLP(layers=(8,), epochs=1), {"epochs": 1, "fit_rows": 20_000}
+    model, work = MLP(layers=(8,), epochs=1), {"epochs": 1, "fit_rows": 30_000}
     refit = fit(model, BINARY, tmp_path, work=work)
     assert refit.work == work
-    assert refit.state["weight1"].shape[0] == default_networks(20_000)
+    assert refit.state["weight1"].shape[0] == 1
 
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        (default_batch_size, "BATCHES"),
-        (default_epochs, "EPOCHS"),
-        (default_networks, "NETWORKS"),
-        (default_bins, "BINS"),
+        (default_batch_size, [32, 32, 64, 512, 1024]),
+        (lambda rows: default_epochs(rows, BINARY), [60, 60, 32, 11, 4]),
+        (lambda rows: default_epochs(rows, NUMBER), [60, 60, 32, 20, 4]),
+        (default_layers, [(64, 64), (64, 64), (64, 64), (128, 128), (128, 128)]),
+        (default_networks, [4, 4, 4, 1, 1]),
+        (default_bins, [4, 7, 48, 48, 48]),
     ],
+    ids=["batch size", "epochs of classes", "epochs of numbers", "layers", "networks", "bins"],
 )
 def test_defaults_by_rows(rule: object, expected: object) -> None:
     assert [rule(rows) for rows in (1, 700, 5_000, 40_000, 10**7)] == expected  # type: ignore[operator]
 
 
 def test_heavy_rows_count_more(tmp_path: Path) -> None:
-    data = make_data(BINARY)
-    weight = np.where(data.target == 1, 50.0, 1.0)
-    model = MLP(layers=(16,), epochs=20)
-    plain = model.predict(fit(model, BINARY, tmp_path / "1", data).state, data, BINARY)
-    heavy = model.predict(
-        fit(model, BINARY, tmp_path / "2", replace(data, weight=weight)).state, data, BINARY
-    )
-    assert heavy.mean() > plain.mean() + 1.0
-    scaled_weight = replace(data, weight=np.full(300, 9.0))
-    same = model.predict(fit(model, BINARY, tmp_path / "3", scaled_weight).state, data, BINARY)
-    assert np.array_equal(same, plain)
+    data, model = make_data(BINARY), MLP(layers=(16,))
+
+    def mean_margin(name: str, weight: np.ndarray | None) -> float:
+        fitted = fit(model, BINARY, tmp_path / name, replace(data, weight=weight), work={"epochs": 10})
+        return float(model.predict(fitted.state, data, BINARY).mean())
+
+    plain = mean_margin("plain", None)
+    assert mean_margin("heavy", np.where(data.target == 1, 50.0, 1.0)) > plain + 1.0
+    assert mean_margin("constant", np.full(300, 9.0)) == plain
 
 
 def test_levels_never_seen_are_neutral(tmp_path: Path) -> None:
