@@ -24,6 +24,17 @@ _LIBRARIES = (
     "mlflow",
 )
 
+_PLOTS = {
+    "bar": "Mean effect of each column",
+    "beeswarm": "Effect of each value, one dot a row",
+    "scatter_1": "Effect along the strongest column",
+    "waterfall": "How one typical prediction comes about",
+}
+_VALIDATION = (
+    "Validation numbers are out of fold: the shipped model has learned from those rows since, so each was "
+    "scored by a fit that had not seen it."
+)
+
 
 def run(context: StepContext) -> None:
     """Write report.html."""
@@ -65,7 +76,12 @@ def content(context: StepContext) -> ReportContent:
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
-        notes=[*resolved["notes"], *split["notes"], *context.read("table", "info.json")["notes"]],
+        notes=[
+            *resolved["notes"],
+            *split["notes"],
+            *context.read("table", "info.json")["notes"],
+            *([_VALIDATION] if "validation" in metrics["metrics"] else []),
+        ],
         steps=_steps(context),
         members=[
             MemberResult(item["name"], item["weight"], _seconds(context, item["name"]), item["loss"])
@@ -99,7 +115,7 @@ def _explanation(context: StepContext) -> dict[str, Any]:
     plots = sorted((context.inputs["explain"] / "plots").glob("*.png"))
     return {
         "importance": [(item["feature"], item["mean_abs_shap"]) for item in ranked],
-        "shap_plots": {path.stem.replace("_", " "): path.read_bytes() for path in plots},
+        "shap_plots": {_PLOTS.get(path.stem, path.stem): path.read_bytes() for path in plots},
     }
 
 
