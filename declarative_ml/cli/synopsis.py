@@ -20,7 +20,7 @@ _BLOCK = re.compile(r"(<!-- help: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def help_text(verb: str) -> str:
     """What `dml VERB --help` prints, 96 characters wide whatever the terminal. KeyError: no such verb."""
-    root = click.Context(dml, info_name="dml")
+    root = click.Context(dml, info_name="dml", help_option_names=["-h", "--help"])
     command = dml.get_command(root, verb)
     if command is None:
         raise KeyError(verb)

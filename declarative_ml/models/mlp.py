@@ -8,9 +8,9 @@ their margins averaged (a deep ensemble in one pass; compare TabM, Gorishniy et 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from declarative_ml.core.digest import digest_json
@@ -18,14 +18,16 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.optional import require
 from declarative_ml.learning.dataset import Dataset, Layout
 from declarative_ml.learning.task import Task
-from declarative_ml.learning.torch_loop import Settings, train_network
+from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import FitContext, Fitted, Model, State
-from declarative_ml.models.mlp_inference import add_network, margins
-from declarative_ml.models.mlp_network import Activation, Design, Network
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.learning.dataset import EncodedNames
+    from declarative_ml.learning.torch_loop import Settings
+    from declarative_ml.models.mlp_network import Design
 
 _BLOCK = 16_384
 """Rows predicted at a time."""
@@ -84,6 +86,9 @@ class MLP(Model):
 
         Raises DataError when there is no column to learn from, MissingDependency without torch.
         """
+        from declarative_ml.learning.torch_loop import train_network
+        from declarative_ml.models.mlp_network import Network
+
         require("torch", "torch")
         if not train.layout.scaled and not train.layout.codes:
             raise DataError(
@@ -106,6 +111,8 @@ class MLP(Model):
         return Fitted(state=state, work={"epochs": trained.epochs, "fit_rows": rows}, curve=trained.curve)
 
     def _design(self, rows: int) -> Design:
+        from declarative_ml.models.mlp_network import Design
+
         return Design(
             layers=self.layers or default_layers(rows),
             networks=self.networks or default_networks(rows),
@@ -116,6 +123,8 @@ class MLP(Model):
         )
 
     def _settings(self, fit_rows: int, rows: int, context: FitContext) -> Settings:
+        from declarative_ml.learning.torch_loop import Settings
+
         horizon = self.epochs or default_epochs(fit_rows, context.task)
         return Settings(
             rows=rows,
@@ -131,6 +140,10 @@ class MLP(Model):
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64, computed in float32 as the graph does."""
+        import numpy as np
+
+        from declarative_ml.models.mlp_inference import margins
+
         found = [np.zeros((0, task.width))]
         for start in range(0, len(data), _BLOCK):
             rows = slice(start, start + _BLOCK)
@@ -139,12 +152,14 @@ class MLP(Model):
 
     def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
         """The same network as Gather, Min, Max, Clip, Gemm and the activation."""
+        from declarative_ml.models.mlp_inference import add_network
+
         return add_network(graph, state, names, self.activation)
 
 
 def default_batch_size(rows: int) -> int:
     """About 1/64 of the rows, as a power of two from 32 to 1024."""
-    return int(min(1024, max(32, 2 ** round(np.log2(max(rows, 1) / 64)))))
+    return int(min(1024, max(32, 2 ** round(math.log2(max(rows, 1) / 64)))))
 
 
 def default_epochs(rows: int, task: Task) -> int:

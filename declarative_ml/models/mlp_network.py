@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from declarative_ml.learning.dataset import Dataset, Layout
 from declarative_ml.learning.task import Task
 from declarative_ml.learning.torch_loop import Trained
+from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import State
 
 if TYPE_CHECKING:
     import torch
 
-Activation = Literal["relu", "silu", "gelu", "tanh"]
 
 VALIDATION_BLOCK = 16_384
 """Validation rows go through the network in blocks of this many: bounded memory."""

@@ -21,8 +21,13 @@ from typing import Literal
 
 import numpy as np
 
-DEFAULT_BUDGET = 200_000
-"""Model evaluations that an explanation may cost: 1 to 3 CPU seconds for 200 boosted trees."""
+DEFAULT_BUDGET = 120_000
+"""Model evaluations that an explanation may cost: 1 to 2 CPU seconds for 200 boosted trees.
+
+200 rows of 14 columns (adult income, boosted trees) against 6 million evaluations: the rms error is
+0.0045 in probability, 8 % of the values' standard deviation, and no importance is off by more than 4 %
+of the largest. Half the budget has 0.0075, 13 % and 8 %; 20,000 have 0.014, 24 % and 23 %.
+"""
 
 MAX_EXACT_COLUMNS = 12
 _EVALUATIONS_AT_ONCE = 16_384

@@ -1,8 +1,8 @@
-"""SHAP values of the shipped graph on test rows, by the shap library where it is installed.
+"""SHAP values of the shipped graph on test rows, and plots of them where the shap library is installed.
 
 explanation.npz   base [K], values [R, M, K], predictions [R, K], rows [R]
 explanation.json  names, outputs, method, evaluations, importance
-plots/*.png       drawn by shap (only where the library is installed)
+plots/*.png       bar, beeswarm, waterfall, scatter, drawn by shap
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def run(context: StepContext) -> None:
     pool = raw_arrays(context.inputs["table"], np.concatenate([rows, background]), dtypes)
     places = np.arange(len(rows)), np.arange(len(rows), len(rows) + len(background))
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
-    found = _explain(explained_output(session, task), pool, *places, context)
+    predict = explained_output(session, task)
+    found = explain_rows(predict, pool, *places, seed=context.params["seed"], progress=context.progress)
     _draw(context, found, pool, places[0], task)
     np.savez(
         context.out / "explanation.npz",
@@ -91,27 +92,12 @@ def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
     return order[chosen][: context.params["rows"]], order[part == TRAIN][:background]
 
 
-def _explain(
-    predict: Callable[[Mapping[str, np.ndarray]], np.ndarray],
-    pool: Mapping[str, np.ndarray],
-    rows: np.ndarray,
-    background: np.ndarray,
-    context: StepContext,
-) -> Explanation:
-    arguments: dict[str, Any] = {"seed": context.params["seed"], "progress": context.progress}
-    if installed("shap"):
-        from declarative_ml.steps.explain_shap import explain_with_shap
-
-        return explain_with_shap(predict, pool, rows, background, **arguments)
-    return explain_rows(predict, pool, rows, background, **arguments)
-
-
 def _draw(
     context: StepContext, found: Explanation, pool: Mapping[str, np.ndarray], rows: np.ndarray, task: Task
 ) -> None:
     if not installed("shap"):
         return
-    from declarative_ml.steps.explain_shap import shap_plots
+    from declarative_ml.steps.shap_plots import shap_plots
 
     folder = context.out / "plots"
     folder.mkdir()

@@ -273,3 +273,10 @@ def test_a_killed_fit_ends_in_the_same_bytes(tmp_path: Path) -> None:
 def test_the_class_loads_without_torch() -> None:
     code = "import sys, declarative_ml.models.mlp; assert not {'torch', 'onnx'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ramps_computed_batch_by_batch_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fit(MLP(**QUICK), BINARY, tmp_path / "before").state
+    monkeypatch.setattr("declarative_ml.models.mlp_network.EXPANDED_VALUES", 0)
+    after = fit(MLP(**QUICK), BINARY, tmp_path / "after").state
+    assert all(np.array_equal(before[name], after[name]) for name in before)
