@@ -7,18 +7,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError, UsageError
-from declarative_ml.core.optional import installed
+from declarative_ml.scoring.explain import explain_inputs, output_names
 from declarative_ml.scoring.scorer import Scorer
-from declarative_ml.scoring.shap_sampler import Explanation, explain_rows
+from declarative_ml.scoring.shap_sampler import DEFAULT_BUDGET
 from declarative_ml.scoring.table import raw_inputs
 from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
 
 MAX_ROWS = 1_000
+_EXPLANATION = "explanation.json"
 
 
 def stored(bundle: Bundle) -> dict[str, Any]:
@@ -26,11 +25,11 @@ def stored(bundle: Bundle) -> dict[str, Any]:
 
     Raises UsageError when the run made none.
     """
-    if "explanation.json" not in bundle.manifest.files:
+    if _EXPLANATION not in bundle.manifest.files:
         raise UsageError("this bundle holds no explanation", hint="give rows: --row JSON or --rows FILE")
     import numpy as np
 
-    about = json.loads(bundle.read("explanation.json"))
+    about = json.loads(bundle.read(_EXPLANATION))
     with np.load(io.BytesIO(bundle.read("explanation.npz")), allow_pickle=False) as arrays:
         rows = _rows(
             about["names"], about["outputs"], arrays["base"], arrays["values"], arrays["predictions"]
@@ -44,22 +43,19 @@ def stored(bundle: Bundle) -> dict[str, Any]:
 
 
 def explain(
-    bundle: Bundle, *, row: str | None = None, rows: str | None = None, seed: int = 0
+    bundle: Bundle, *, row: str | None = None, rows: str | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """SHAP values of one row given as JSON, or of the rows of a file (at most 1,000)."""
-    import numpy as np
+    """SHAP values of one row given as JSON, or of the rows of a file (the first 1,000 of them).
 
+    `seed` is that of the run unless given: for the rows that the run explained, the values are equal.
+    Columns that the JSON leaves out are missing. Raises UsageError for JSON that is not an object,
+    DataError for values that do not fit and for a file without rows.
+    """
     scorer = Scorer(bundle)
-    inputs = _inputs(scorer, row, rows)
-    background = bundle.reference()["background"]
-    known, _ = scorer.raw_columns(background, strict=False)
-    pool = {
-        name: np.concatenate([inputs[name].reshape(-1, 1), known[name].reshape(-1, 1)]) for name in inputs
-    }
-    count = len(next(iter(inputs.values())))
-    total = len(next(iter(pool.values())))
-    found = _explain(scorer, pool, np.arange(count), np.arange(count, total), seed)
-    outputs = _outputs(scorer)
+    inputs = _row_inputs(scorer, row) if row is not None else _file_inputs(scorer, str(rows))
+    seed = _seed(bundle) if seed is None else seed
+    found = explain_inputs(scorer, inputs, budget=DEFAULT_BUDGET, seed=seed)
+    outputs = output_names(scorer.task)
     ranked = sorted(zip(found.names, found.mean_absolute().tolist()), key=lambda item: (-item[1], item[0]))
     return {
         "features": [{"feature": name, "mean_abs_shap": value} for name, value in ranked],
@@ -69,57 +65,39 @@ def explain(
     }
 
 
-def _inputs(scorer: Scorer, row: str | None, rows: str | None) -> dict[str, np.ndarray]:
+def _seed(bundle: Bundle) -> int:
+    if _EXPLANATION not in bundle.manifest.files:
+        return 0
+    return int(json.loads(bundle.read(_EXPLANATION)).get("seed", 0))
+
+
+def _row_inputs(scorer: Scorer, row: str) -> dict[str, np.ndarray]:
+    try:
+        values = json.loads(row)
+    except ValueError as error:
+        raise UsageError(f"--row is not JSON: {error}", hint="""--row '{"age": 39}'""") from error
+    if not isinstance(values, dict):
+        raise UsageError("--row must be a JSON object", hint="""--row '{"age": 39}'""")
+    complete = {**dict.fromkeys(scorer.columns), **values}
+    return scorer.raw_rows([complete])[0]
+
+
+def _file_inputs(scorer: Scorer, path: str) -> dict[str, np.ndarray]:
     import numpy as np
 
-    if row is not None:
-        try:
-            values = json.loads(row)
-        except ValueError as error:
-            raise UsageError(f"--row is not JSON: {error}", hint="""--row '{"age": 39}'""") from error
-        if not isinstance(values, dict):
-            raise UsageError("--row must be a JSON object", hint="""--row '{"age": 39}'""")
-        complete = {**dict.fromkeys(scorer.columns), **values}
-        return scorer.raw_rows([complete])[0]
     from declarative_ml.api.predict import model_rows, read
 
-    taken: list[Any] = []
+    parts: list[dict[str, np.ndarray]] = []
     count = 0
-    for batch in model_rows(scorer.bundle, read(str(rows))):
+    for batch in model_rows(scorer.bundle, read(path)):
         part = batch.slice(0, MAX_ROWS - count)
-        taken.append(raw_inputs(scorer, part))
+        parts.append(raw_inputs(scorer, part, first_row=count + 1))
         count += part.num_rows
         if count >= MAX_ROWS:
             break
     if not count:
-        raise DataError(f"{rows} has no rows")
-    return {name: np.concatenate([part[name] for part in taken]) for name in scorer.columns}
-
-
-def _explain(
-    scorer: Scorer, pool: Mapping[str, np.ndarray], rows: np.ndarray, background: np.ndarray, seed: int
-) -> Explanation:
-    def predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        import numpy as np
-
-        answer = scorer.predict_raw(inputs)
-        if answer.probabilities is None:
-            return np.asarray(answer.prediction, dtype=np.float64).reshape(-1, 1)
-        wide = np.asarray(answer.probabilities, dtype=np.float64)
-        return wide[:, 1:] if scorer.task.type == "binary" else wide
-
-    if installed("shap"):
-        from declarative_ml.steps.explain_shap import explain_with_shap
-
-        return explain_with_shap(predict, pool, rows, background, seed=seed)
-    return explain_rows(predict, pool, rows, background, seed=seed)
-
-
-def _outputs(scorer: Scorer) -> list[str]:
-    task = scorer.task
-    if task.type == "number":
-        return [task.target]
-    return [task.classes[1]] if task.type == "binary" else list(task.classes)
+        raise DataError(f"{path} has no rows")
+    return {name: np.concatenate([part[name] for part in parts]) for name in scorer.columns}
 
 
 def _rows(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.core.task import Task
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.shap_sampler import Explanation, Progress, explain_rows, silent
 
@@ -37,6 +38,13 @@ def explain_inputs(
     return explain_rows(
         scorer.explained_output, pool, np.arange(rows), others, budget=budget, seed=seed, progress=progress
     )
+
+
+def output_names(task: Task) -> list[str]:
+    """The names of the K outputs that explanations explain; see `Scorer.explained_output`."""
+    if task.type == "number":
+        return [task.target]
+    return [task.classes[1]] if task.type == "binary" else list(task.classes)
 
 
 def background_rows(scorer: Scorer) -> dict[str, np.ndarray]:

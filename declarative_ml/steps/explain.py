@@ -1,7 +1,7 @@
 """SHAP values of the shipped graph on test rows, and plots of them where the shap library is installed.
 
 explanation.npz   base [K], values [R, M, K], predictions [R, K], rows [R]
-explanation.json  names, outputs, method, evaluations, importance
+explanation.json  names, outputs, method, evaluations, seed, importance, …
 plots/*.png       bar, beeswarm, waterfall, scatter, drawn by shap
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
+from declarative_ml.scoring.explain import output_names
 from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.scoring.shap_sampler import Explanation, explain_rows
 from declarative_ml.steps.context import StepContext
@@ -36,7 +37,8 @@ def run(context: StepContext) -> None:
     places = np.arange(len(rows)), np.arange(len(rows), len(rows) + len(background))
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
     predict = explained_output(session, task)
-    found = explain_rows(predict, pool, *places, seed=context.params["seed"], progress=context.progress)
+    seed = context.params["seed"]
+    found = explain_rows(predict, pool, *places, seed=seed, progress=context.progress)
     _draw(context, found, pool, places[0], task)
     np.savez(
         context.out / "explanation.npz",
@@ -53,6 +55,7 @@ def run(context: StepContext) -> None:
             "outputs": output_names(task),
             "method": found.method,
             "evaluations": found.evaluations,
+            "seed": seed,
             "rows": len(rows),
             "background": found.backgrounds,
             "importance": [{"feature": name, "mean_abs_shap": value} for name, value in ranked],
@@ -70,13 +73,6 @@ def explained_output(session: Any, task: Task) -> Callable[[Mapping[str, np.ndar
         return answer[:, 1:] if task.type == "binary" else answer
 
     return predict
-
-
-def output_names(task: Task) -> list[str]:
-    """The names of the explained outputs."""
-    if task.type == "number":
-        return [task.target]
-    return [task.classes[1]] if task.type == "binary" else list(task.classes)
 
 
 def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:

@@ -117,8 +117,7 @@ def _bar(
     weight = abs(explanation.values).mean(axis=(0, 1))
     largest = sorted(range(len(outputs)), key=lambda number: (-weight[number], number))[:_MAX_CLASSES]
     classes = {
-        outputs[number]: _shap_explanation(shap, explanation, values, number)
-        for number in sorted(largest)
+        outputs[number]: _shap_explanation(shap, explanation, values, number) for number in sorted(largest)
     }
     shap.bar(classes, max_display=_MAX_DISPLAY, show=False)
 
