@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -36,34 +37,34 @@ class Feature(Component):
     """The dtype of the raw column in the graph: float32 with NaN, or string with "" for missing."""
 
     @classmethod
+    @abstractmethod
     def infer(cls, column: ColumnProfile) -> Self | None:
         """The feature with the options that suit this column, or None when it is of another type."""
-        raise NotImplementedError
 
+    @abstractmethod
     def accumulator(self) -> Accumulator:
         """A fresh, mergeable accumulator of the statistics that `fit` needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(self, statistics: Accumulator) -> State:
         """Turn the training rows' statistics into the state (JSON)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def layout(self, name: str, state: State) -> Layout:
         """The columns that this feature, of the column `name`, adds to a Dataset."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """Encode a block of raw values: float32 with nulls or NaN, or string with nulls or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
         """Add the same encoding to the graph, reading the raw input `tensor` [N, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def field(self, state: State) -> dict[str, Any]:
         """JSON Schema of the column in a request, with examples and, for few levels, `enum`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reference(self, statistics: Accumulator, state: State) -> dict[str, Any]:
         """The training histogram that drift is measured against (JSON): bins or levels, counts, missing."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +61,15 @@ class Model(Component):
 
     tasks: ClassVar[frozenset[TaskType]] = frozenset({"binary", "multiclass", "number"})
 
+    @abstractmethod
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
         """Learn from `train`; `validation` acts through early stopping only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64 (see learning.task)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_onnx(
         self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task
     ) -> str:
@@ -76,7 +78,6 @@ class Model(Component):
         `names.raw` is [N, R], `names.scaled` [N, S] and `names.codes` int64 [N, C]: all columns of the
         layout, joined.
         """
-        raise NotImplementedError
 
     def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
         """The work for the refit on all rows, from the works that the folds' early stopping chose.

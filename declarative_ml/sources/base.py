@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +31,10 @@ class Source(Component):
         """The options that may change the rows, without paths: those act through the files' contents."""
         return {}
 
+    @abstractmethod
     def columns(self) -> list[str]:
         """The column names, read as cheaply as possible (for CSV the header line only)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, in file order, in batches of bounded size. Raises DataError for unreadable data."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,17 +53,17 @@ class TrackContent:
 class Tracker(Component):
     """Keeps the history of runs. `workspace` is the folder of the embedded store (`.dml`)."""
 
+    @abstractmethod
     def find(self, workspace: Path, key: str) -> str | None:
         """The id of the finished run with this key, or None. Cheap: it decides the no-op of a re-run.
 
         Raises DmlError when a remote tracker cannot be reached.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def log(self, workspace: Path, content: TrackContent) -> str:
         """Record the run and return its id; where a finished run has the key already, only its id.
 
         What a killed process left under the same key is removed. Raises DmlError when the tracker
         cannot be reached or refuses.
         """
-        raise NotImplementedError

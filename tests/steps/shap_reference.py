@@ -5,7 +5,7 @@ The library sees rows as codes (scoring.shap_sampler), so text columns need no e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
