@@ -74,7 +74,7 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_flowers() -> Callable[..., Path]:
     """Write a small table: two numbers, a category with gaps, a date, a yes/no, and three kinds to learn."""
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def dml(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 def run(name: str, folder: Path) -> dict[str, Any]:
     quick = [] if name == TRACKED else ["--set", "track=false"]
     spec = str(folder / name / "spec.yaml")
-    done = dml("run", spec, "--set", "explain.rows=10", *quick, "--format", "json", "--quiet")
+    done = dml("run", spec, "--set", "explain.rows=3", *quick, "--format", "json", "--quiet")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -49,11 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def needs(name: str) -> None:
     text = (EXAMPLES / name / "spec.yaml").read_text()
-    for library, sign in (("palmerpenguins", "name: penguins"), ("torch", "type: mlp")):
-        if sign in text:
-            pytest.importorskip(library)
-    if name == TRACKED:
-        pytest.importorskip("mlflow")
+    wanted = {"palmerpenguins": "name: penguins", "torch": "type: mlp", "mlflow": f"name: {TRACKED}"}
+    absent = [library for library, sign in wanted.items() if sign in text and find_spec(library) is None]
+    if absent:
+        pytest.skip(f"needs {', '.join(absent)}")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +72,9 @@ def test_example_runs(name: str, folder: Path) -> None:
     assert second["model_digest"] == first["model_digest"]
 
     new = folder / name / "new.csv"
-    answers = list(csv.DictReader(io.StringIO(dml("predict", str(new.with_name("spec.yaml")), str(new)).stdout)))
+    answers = list(
+        csv.DictReader(io.StringIO(dml("predict", str(new.with_name("spec.yaml")), str(new)).stdout))
+    )
     assert len(answers) == len(new.read_text().splitlines()) - 1
     assert all(answer["prediction"] for answer in answers)
 
@@ -81,7 +83,9 @@ def assert_beats_no_skill(result: dict[str, Any]) -> None:
     primary = result["primary"]
     score = result["metrics"]["test"][primary]
     (guess,) = (
-        scores[primary] for name, scores in result["baselines"]["test"].items() if name in ("majority", "mean")
+        scores[primary]
+        for name, scores in result["baselines"]["test"].items()
+        if name in ("majority", "mean")
     )
     lower_is_better = primary in ("log_loss", "rmse")
     assert score < 0.9 * guess if lower_is_better else score > 1.1 * guess

@@ -39,6 +39,7 @@ def stored(bundle: Bundle) -> dict[str, Any]:
         "rows": rows,
         "method": about["method"],
         "outputs": about["outputs"],
+        "task": bundle.manifest.task.type,
     }
 
 
@@ -62,6 +63,7 @@ def explain(
         "rows": _rows(list(found.names), outputs, found.base, found.values, found.predictions),
         "method": found.method,
         "outputs": outputs,
+        "task": scorer.task.type,
     }
 
 

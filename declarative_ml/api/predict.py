@@ -184,4 +184,3 @@ def _counted(batches: Iterator[pa.RecordBatch], progress: Callable[[int], None])
         yield batch
         done += batch.num_rows
         progress(done)
-

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -48,6 +48,12 @@ class _Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosed from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,8 +100,6 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         code = error.exit_code
-    except click.Abort:
-        code = 130
     except click.ClickException as error:
         error.show()
         code = 2
@@ -105,13 +109,13 @@ def main() -> NoReturn:
     except DmlError as error:
         _show(error)
         code = error.exit_code
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):  # click turns the one into the other
         click.echo("\ninterrupted; finished steps are kept, the same command resumes", err=True)
         code = 130
     except _Terminated:
         click.echo("\nterminated; finished steps are kept, the same command resumes", err=True)
         code = 143
-    except BrokenPipeError:
+    except (_PipeClosed, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except Exception as error:  # noqa: BLE001 - the command line's edge: a bug is reported, not dumped
@@ -128,6 +132,10 @@ def _leave(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+class _PipeClosed(BaseException):
+    """The reader of our output went away. Not an OSError: click would end the process with 1."""
 
 
 class _Terminated(BaseException):

@@ -80,8 +80,11 @@ def _model(
 
 
 def _show(found: dict[str, Any], *, single: bool) -> None:
-    outputs = found["outputs"]
-    of = f"the probability of {outputs[0]!r}" if len(outputs) == 1 else "the probabilities"
+    of = {
+        "number": "the prediction",
+        "binary": f"the probability of {found['outputs'][0]!r}",
+        "multiclass": "the probabilities",
+    }[found["task"]]
     if single:
         only = found["rows"][0]
         click.echo(f"prediction {_flat(only['prediction'])}, base {_flat(only['base'])}")

@@ -49,6 +49,24 @@ def row_hashes(batch: pa.RecordBatch, seed: int = 0) -> np.ndarray:
     return mix(total + _STEP)
 
 
+def distinct_hashes(hashes: np.ndarray) -> np.ndarray:
+    """Hashes in which the second, third, … of equal ones have values of their own, uint64 [N].
+
+    Which of the equal rows comes second does not matter, since they are equal: the set of hashes, and
+    with it every split, is the same for any order of the rows.
+    """
+    order = np.argsort(hashes, kind="stable")
+    ranked = hashes[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    sizes = np.diff(np.append(starts, len(ranked)))
+    occurrence = np.arange(len(ranked), dtype=np.uint64) - np.repeat(starts, sizes).astype(np.uint64)
+    repeated = occurrence > 0
+    ranked[repeated] = mix(ranked[repeated] + occurrence[repeated])
+    told_apart = np.empty_like(hashes)
+    told_apart[order] = ranked
+    return told_apart
+
+
 def hash_values(array: pa.Array, seed: int = 0) -> np.ndarray:
     """The hash of each value of one column, uint64 [N]."""
     return mix(_cell_hashes(array) ^ _name_hash("", seed))

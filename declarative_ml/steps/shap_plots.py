@@ -40,8 +40,8 @@ def shap_plots(
 
     `values` are the explained rows' raw columns ([R, 1] or [R] each), `outputs` the names of the K
     outputs. Multiclass: the bar shows all classes, the others the class predicted most often. The
-    waterfall shows the row, the scatter the column, with the largest values. An explanation of no rows
-    has no plots. Raises MissingDependency without shap.
+    waterfall shows a typical row, the scatter the strongest column. An explanation of no rows has no
+    plots. Raises MissingDependency without shap.
     """
     if not len(explanation.values):
         return {}
@@ -61,7 +61,7 @@ def _draw_all(
         "bar": lambda: _bar(shap, explanation, one, values, outputs),
         "beeswarm": lambda: shap.beeswarm(one, max_display=_MAX_DISPLAY, show=False),
         "waterfall": lambda: _waterfall(shap, one),
-        "scatter": lambda: _scatter(shap, one),
+        "scatter_1": lambda: _scatter(shap, one),
     }
     with _pyplot() as pyplot:
         return {name: _as_png(pyplot, paint, suffix if name != "bar" else "") for name, paint in draw.items()}
@@ -123,10 +123,11 @@ def _bar(
 
 
 def _waterfall(shap: ShapPlots, one: Any) -> None:
-    """The row about which the model is most decided: the largest sum of |value|."""
+    """A typical row: that with the median sum of |value|."""
     import matplotlib.pyplot as plt
 
-    shap.waterfall(one[int(abs(one.values).sum(axis=1).argmax())], show=False)
+    decided = abs(one.values).sum(axis=1).argsort(kind="stable")
+    shap.waterfall(one[int(decided[len(decided) // 2])], show=False)
     # shap writes formulas, `$f(x)$` and `$E[f(X)]$`, as the tick labels of two axes of their own.
     for axes in plt.gcf().axes[1:]:
         axes.set_xticklabels([label.get_text().replace("$", "") for label in axes.get_xticklabels()])

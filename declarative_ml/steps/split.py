@@ -203,16 +203,22 @@ def _ordered_positive(
 
 
 def _hashes(context: StepContext) -> np.ndarray:
-    """One hash a row: of its key column where there is one, else of all its cells."""
+    """One hash a row: of its key column where there is one, else of all its cells.
+
+    Equal rows are told apart by counting them, so that they spread over the parts as any random split
+    would spread them; rows of one key stay together.
+    """
     import numpy as np
 
     from declarative_ml.core.columns import hash_values, row_hashes
+    from declarative_ml.core.row_hash import distinct_hashes
 
     key, seed = context.params["key"], context.params["seed"]
     found = []
     for _, block in blocks(context.inputs["table"]):
         found.append(row_hashes(block, seed) if key is None else hash_values(block.column(key), seed))
-    return np.concatenate(found)
+    hashes = np.concatenate(found)
+    return hashes if key is not None else distinct_hashes(hashes)
 
 
 def _assign(

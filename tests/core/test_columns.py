@@ -340,3 +340,15 @@ def test_a_value_larger_than_the_chunk_is_hashed_whole() -> None:
     first, second = hash_values(pa.array([long, long + "z"])).tolist()
     assert first != second
     assert hash_values(pa.array(["a", long]))[1] == first
+
+
+def test_equal_hashes_are_told_apart_whatever_the_order_of_the_rows():
+    from declarative_ml.core.row_hash import distinct_hashes
+
+    hashes = np.array([7, 3, 7, 7, 9, 3], dtype=np.uint64)
+    found = distinct_hashes(hashes)
+    assert len(set(found.tolist())) == 6
+    assert found[[0, 1, 4]].tolist() == [7, 3, 9]
+    for seed in range(5):
+        shuffled = np.random.default_rng(seed).permutation(hashes)
+        assert sorted(distinct_hashes(shuffled).tolist()) == sorted(found.tolist())

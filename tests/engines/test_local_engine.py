@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -29,6 +30,16 @@ def test_events_come_in_order(jobs: int, flowers: Any, run: Any) -> None:
         assert starts[step.id] < ends[step.id]
         for needed in step.inputs.values():
             assert ends[needed] < starts[step.id]
+
+
+def test_every_step_passes_its_middle(flowers: Any, run: Any) -> None:
+    events: list[Event] = []
+    report = run(
+        flowers(model={"type": "lightgbm", "rounds": 3}, explain={"rows": 3, "background": 3}), events
+    )
+    assert report.error is None
+    passed = {event.step for event in events if event.kind == "progress" and event.fraction >= 0.5}
+    assert passed == {state.step.id for state in report.states}
 
 
 def test_independent_steps_run_side_by_side(flowers: Any, run: Any) -> None:
@@ -178,5 +189,29 @@ def test_a_step_that_breaks_is_named(flowers: Any, run: Any, monkeypatch: pytest
     assert report.error.exit_code == 6
     assert "step package failed: RuntimeError: the disk is full" in report.error.message
     assert not list(Path(report.folder).glob("bundle*"))
+    monkeypatch.undo()
+    assert run(flowers()).result["status"] == "ok"
+
+
+def test_a_step_deep_in_a_library_does_not_hold_up_an_interrupt(
+    flowers: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from declarative_ml.engines import local
+    from declarative_ml.steps import package
+
+    release = threading.Event()
+
+    def deaf(*_: Any) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        release.wait(30)
+        raise RuntimeError("nobody listens any more")
+
+    monkeypatch.setattr(local, "GRACE", 0.1)
+    monkeypatch.setattr(package, "write_bundle", deaf)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(flowers())
+    assert time.monotonic() - began < 20
+    release.set()
     monkeypatch.undo()
     assert run(flowers()).result["status"] == "ok"

@@ -41,7 +41,7 @@ def test_the_whole_library_draws_where_the_part_cannot_be_had(drawn, monkeypatch
         raise error("no such module")
 
     monkeypatch.setattr(shap_plots, "import_plots", built_differently)
-    assert list(drawn()) == ["bar", "beeswarm", "waterfall", "scatter"]
+    assert list(drawn()) == ["bar", "beeswarm", "waterfall", "scatter_1"]
 
 
 def test_nothing_is_loaded_that_does_not_draw():

@@ -12,7 +12,7 @@ from declarative_ml.steps.shap_plots import shap_plots
 
 pytestmark = pytest.mark.skipif(not installed("shap"), reason="needs the extra shap")
 
-NAMES = ["bar", "beeswarm", "waterfall", "scatter"]
+NAMES = ["bar", "beeswarm", "waterfall", "scatter_1"]
 
 
 @pytest.fixture(autouse=True)
