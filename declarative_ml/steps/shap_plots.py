@@ -59,12 +59,12 @@ def _draw_all(
     suffix = f" of {outputs[shown]}" if len(outputs) > 1 else ""
     draw: dict[str, Callable[[], None]] = {
         "bar": lambda: _bar(shap, explanation, one, values, outputs),
-        "beeswarm": lambda: shap.beeswarm(one, max_display=_MAX_DISPLAY, show=False),
-        "waterfall": lambda: _waterfall(shap, one),
-        "scatter_1": lambda: _scatter(shap, one),
+        "beeswarm": lambda: _beeswarm(shap, one, suffix),
+        "waterfall": lambda: _waterfall(shap, one, suffix),
+        "scatter_1": lambda: _scatter(shap, one, suffix),
     }
     with _pyplot() as pyplot:
-        return {name: _as_png(pyplot, paint, suffix if name != "bar" else "") for name, paint in draw.items()}
+        return {name: _as_png(pyplot, paint) for name, paint in draw.items()}
 
 
 def _most_predicted(explanation: Explanation) -> int:
@@ -122,18 +122,25 @@ def _bar(
     shap.bar(classes, max_display=_MAX_DISPLAY, show=False)
 
 
-def _waterfall(shap: ShapPlots, one: Any) -> None:
+def _beeswarm(shap: ShapPlots, one: Any, suffix: str) -> None:
+    axes = shap.beeswarm(one, max_display=_MAX_DISPLAY, show=False)
+    axes.set_xlabel(f"{axes.get_xlabel()}{suffix}")
+
+
+def _waterfall(shap: ShapPlots, one: Any, suffix: str) -> None:
     """A typical row: that with the median sum of |value|."""
     import matplotlib.pyplot as plt
 
     decided = abs(one.values).sum(axis=1).argsort(kind="stable")
     shap.waterfall(one[int(decided[len(decided) // 2])], show=False)
     # shap writes formulas, `$f(x)$` and `$E[f(X)]$`, as the tick labels of two axes of their own.
-    for axes in plt.gcf().axes[1:]:
+    main, *others = plt.gcf().axes
+    for axes in others:
         axes.set_xticklabels([label.get_text().replace("$", "") for label in axes.get_xticklabels()])
+    main.set_xlabel(f"Model output{suffix}", fontsize=13)
 
 
-def _scatter(shap: ShapPlots, one: Any) -> None:
+def _scatter(shap: ShapPlots, one: Any, suffix: str) -> None:
     """The column with the largest values on average."""
     import matplotlib.pyplot as plt
     import numpy as np
@@ -141,7 +148,9 @@ def _scatter(shap: ShapPlots, one: Any) -> None:
     column = one[:, int(abs(one.values).mean(axis=0).argmax())]
     if isinstance(column.data[0], float):
         column.data = column.data.astype(np.float64)
-    shap.scatter(column, ax=plt.gca(), show=False)
+    axes = plt.gca()
+    shap.scatter(column, ax=axes, show=False)
+    axes.set_ylabel(f"{axes.get_ylabel()}{suffix}")
 
 
 @contextmanager
@@ -188,13 +197,10 @@ def _global_generator(seed: int) -> Iterator[None]:
             np.random.set_state(before)
 
 
-def _as_png(plt: Any, paint: Callable[[], None], suffix: str) -> bytes:
+def _as_png(plt: Any, paint: Callable[[], None]) -> bytes:
     figure = plt.figure()
     try:
         paint()
-        if suffix:
-            axes = figure.axes[0]
-            axes.set_xlabel(f"{axes.get_xlabel()}{suffix}")
         # Measured here: savefig(bbox_inches="tight") would draw everything once more to measure it.
         box = figure.get_tightbbox().padded(_MARGIN)
         image = io.BytesIO()
