@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def write(batches: Iterator[pa.RecordBatch], output: str) -> int:
         raise UsageError(f"cannot write {path.name}", hint=f"use an extension of {', '.join(FORMATS)}")
     if not path.resolve().parent.is_dir():
         raise UsageError(f"the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
             rows = _write_stream(batches, stream, kind)

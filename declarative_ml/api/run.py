@@ -64,6 +64,8 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
     if earlier is not None:
         result = {**earlier.record["result"], "seconds": round(time.perf_counter() - started, 3)}
+        for name in ("bundle", "report"):  # the folder may have moved since
+            result[name] = str(earlier.folder / Path(result[name]).name) if result[name] else None
         result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
         return RunReport(result, earlier.folder, unchanged=True, states=states)
     if options.on_plan is not None:
@@ -85,7 +87,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     result["seconds"] = round(time.perf_counter() - started, 3)
     record = {
         "name": loaded.spec.name,
-        "spec_path": str(loaded.path.resolve()),
+        "spec_path": workspace.place(loaded.path),
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
         "digests": {step: action.digest for step, action in outcome.actions.items()},
         "documents": outcome.documents,

@@ -9,6 +9,7 @@ digests.json    file digests by path, size, time and inode
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -95,9 +96,13 @@ class Workspace:
             )
         return found[0]
 
+    def place(self, spec: Path) -> str:
+        """Where the spec is, seen from the workspace: a project that is moved keeps its history."""
+        return Path(os.path.relpath(spec.resolve(), self.root.resolve())).as_posix()
+
     def latest(self, spec: Path, name: str) -> Run | None:
         """The latest good run of the spec file."""
-        wanted = str(spec.resolve())
+        wanted = self.place(spec)
         for run in self.runs():
             if (
                 run.status == "ok"
@@ -109,7 +114,7 @@ class Workspace:
 
     def last_documents(self, spec: Path) -> dict[str, Any]:
         """Step id -> key document of the newest run of the spec, finished or not."""
-        wanted = str(spec.resolve())
+        wanted = self.place(spec)
         for run in self.runs():
             if run.record.get("spec_path") == wanted and "documents" in run.record:
                 documents: dict[str, Any] = run.record["documents"]

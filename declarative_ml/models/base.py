@@ -70,9 +70,7 @@ class Model(Component):
         """Margins [N, task.width] as float64 (see learning.task)."""
 
     @abstractmethod
-    def to_onnx(
-        self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task
-    ) -> str:
+    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
         """Add the model to the graph. Returns the float32 tensor of margins [N, task.width].
 
         `names.raw` is [N, R], `names.scaled` [N, S] and `names.codes` int64 [N, C]: all columns of the

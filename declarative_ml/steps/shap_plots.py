@@ -123,7 +123,10 @@ def _bar(
 
 
 def _beeswarm(shap: ShapPlots, one: Any, suffix: str) -> None:
-    axes = shap.beeswarm(one, max_display=_MAX_DISPLAY, show=False)
+    import matplotlib.pyplot as plt
+
+    shap.beeswarm(one, max_display=_MAX_DISPLAY, show=False)
+    axes = plt.gcf().axes[0]
     axes.set_xlabel(f"{axes.get_xlabel()}{suffix}")
 
 
@@ -137,7 +140,7 @@ def _waterfall(shap: ShapPlots, one: Any, suffix: str) -> None:
     main, *others = plt.gcf().axes
     for axes in others:
         axes.set_xticklabels([label.get_text().replace("$", "") for label in axes.get_xticklabels()])
-    main.set_xlabel(f"Model output{suffix}", fontsize=13)
+    main.set_xlabel(f"\nModel output{suffix}", fontsize=13)
 
 
 def _scatter(shap: ShapPlots, one: Any, suffix: str) -> None:
@@ -150,7 +153,7 @@ def _scatter(shap: ShapPlots, one: Any, suffix: str) -> None:
         column.data = column.data.astype(np.float64)
     axes = plt.gca()
     shap.scatter(column, ax=axes, show=False)
-    axes.set_ylabel(f"{axes.get_ylabel()}{suffix}")
+    axes.set_ylabel(f"SHAP value{suffix}")
 
 
 @contextmanager

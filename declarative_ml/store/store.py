@@ -178,8 +178,9 @@ class Store:
 
     def _sweep_left_overs(self) -> None:
         """What a kill left: unfinished folders, temporary records, old checkpoints, and all locks."""
-        for folder in (self.root / "building").glob("*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.root / "building").glob("*-*"):
+            if not Path("/proc", folder.name.partition("-")[0]).exists():
+                shutil.rmtree(folder, ignore_errors=True)
         for file in [*(self.root / "actions").glob("*/.*"), *(self.root / "locks").glob("*")]:
             file.unlink(missing_ok=True)
         for folder in (self.root / "work").glob("*"):

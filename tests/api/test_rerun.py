@@ -176,3 +176,16 @@ def test_a_damaged_note_of_the_workspace_does_not_matter(name: str, flowers: Any
     second = run(path)
     assert _ran(second) == set()
     assert second.result["model_digest"] == first.result["model_digest"]
+
+
+def test_a_project_that_moves_keeps_its_history(flowers: Any, run: Any, dml: Any, tmp_path: Path) -> None:
+    first = run(flowers("before"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    path = tmp_path / "after" / "spec.yaml"
+    outcome = dml("predict", path, path.parent / "flowers.csv", "-o", tmp_path / "out.csv")
+    assert outcome.code == 0, outcome.err
+    again = run(path)
+    assert again.unchanged
+    assert again.result["model_digest"] == first.result["model_digest"]
+    assert Path(again.result["bundle"]).is_dir()
+    assert Path(again.result["report"]).is_file()

@@ -30,6 +30,7 @@ def drawn(monkeypatch):
 
 
 def test_the_part_draws_the_same_pictures_as_the_whole(drawn, monkeypatch):
+    monkeypatch.setattr(shap_plots, "whole_shap", None)
     alone = drawn()
     monkeypatch.setattr(shap_plots, "import_plots", whole_shap)
     assert drawn() == alone

@@ -20,6 +20,11 @@ def _coarse_pictures(monkeypatch):
     monkeypatch.setattr("declarative_ml.steps.shap_plots._DPI", 20)
 
 
+@pytest.fixture(autouse=True)
+def _no_second_try(monkeypatch):
+    monkeypatch.setattr("declarative_ml.steps.shap_plots.whole_shap", None)
+
+
 def explanation_of(names: list[str], values: np.ndarray, base: list[float]) -> Explanation:
     predictions = np.array(base) + values.sum(axis=1)
     return Explanation(tuple(names), np.array(base), values, predictions, "exact", 0, 1)
