@@ -44,8 +44,6 @@ STEPS = [
 """In the order in which one thread runs them."""
 QUICK = [
     "acquire.source:middle",
-    "acquire.source:publish",
-    "prepare:middle",
     "train.lightgbm.fold0:middle",
     "train.lightgbm.final:publish",
     "assemble:middle",
@@ -130,7 +128,7 @@ def undisturbed(tmp_path: Path, spawn: Any, write_flowers: Any) -> Callable[[str
     return digest
 
 
-def test_a_run_that_is_killed_ten_times(
+def test_a_run_that_is_killed_eight_times(
     tmp_path: Path, spawn: Any, dml: Any, write_flowers: Any, undisturbed: Any
 ) -> None:
     wanted = undisturbed("lightgbm")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from declarative_ml.core.errors import DmlError, SpecError
+from declarative_ml.core.errors import DmlError, SpecError, UsageError
 
 VERBS = {
     "init": "Write a spec for a data file that runs as it is",
@@ -118,6 +118,8 @@ def main() -> NoReturn:
     except (_PipeClosed, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:
+        code = _refused(error)
     except Exception as error:  # noqa: BLE001 - the command line's edge: a bug is reported, not dumped
         code = _internal(error)
     if code in (130, 143):
@@ -159,6 +161,18 @@ def _show_problems(error: SpecError) -> None:
     click.echo(render_problems(error.problems, color=sys.stderr.isatty()), err=True)
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
+
+
+def _refused(error: OSError) -> int:
+    """The system said no: a full disk, a missing permission, a file where a folder should be."""
+    if error.filename is None or os.environ.get("DML_DEBUG"):
+        return _internal(error)
+    _show(
+        UsageError(
+            f"{error.filename}: {error.strerror}", hint="check the path, its permissions and the free space"
+        )
+    )
+    return UsageError.exit_code
 
 
 def _internal(error: Exception) -> int:

@@ -114,3 +114,19 @@ def test_gc_keeps_what_the_last_run_needs(spec: Path, dml: Any) -> None:
     assert dml("gc", "--store", spec.parent / ".dml").code == 0
     result = json.loads(dml("run", spec, "--format", "json", "-q").out)
     assert {step["status"] for step in result["steps"]} == {"cached"}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["run", "{spec}", "--store", "{file}"],
+        ["init", "{file}", "--target", "kind", "-o", "{file}/spec.yaml"],
+        ["init", "{file}", "--target", "kind", "-o", "/proc/spec.yaml"],
+        ["plan", "{spec}", "-o", "{file}/plan.json"],
+    ],
+)
+def test_places_that_cannot_be_written(argv: list[str], spec: Path, dml: Any) -> None:
+    outcome = dml(*(item.format(spec=spec, file=spec.parent / "flowers.csv") for item in argv))
+    assert outcome.code == 2, outcome.err
+    assert "hint: check the path" in outcome.err
+    assert "bug" not in outcome.err
