@@ -73,8 +73,11 @@ regen-check: $(READY)
 	  diff -u $$file build/regen/$$file || { echo "$$file is out of date: run 'make regen'"; exit 1; }; \
 	done
 
+# TABLES: a folder of folders with train.csv and test.csv; with it, quality is measured as well.
 bench: $(READY)
-	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	$(BIN)/python benchmarks/training_throughput.py
+	$(BIN)/python benchmarks/end_to_end.py examples/weather/data/2014.csv weather examples/weather/data/2015.csv --runs 1
+	$(if $(TABLES),$(BIN)/python benchmarks/quality.py $(TABLES))
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
