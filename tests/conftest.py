@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and their children with them:
+# the tests that send it need the usual handler.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -34,6 +34,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
+            # Temporary files are private by default; what is published is for others to read.
+            os.fchmod(stream.fileno(), 0o644)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -62,6 +64,7 @@ def read_json(path: Path) -> Any:
 def publish_folder(temporary: Path, target: Path) -> None:
     """Rename a finished temporary folder to `target`; where `target` already stands, it wins."""
     sync_tree(temporary)
+    temporary.chmod(0o755)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         temporary.rename(target)
