@@ -109,7 +109,8 @@ class LocalEngine:
                 running[task] = step_id
             if not running:
                 continue
-            for task in wait(running, return_when=FIRST_COMPLETED).done:
+            # The timeout lets a Ctrl-C through that arrived a moment before the wait began.
+            for task in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
                 step_id = running.pop(task)
                 self._collect(task, step_id, result)
                 if step_id in result.actions:
