@@ -14,10 +14,11 @@ from typing import Any
 from declarative_ml.api.planning import StepState, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import read_json, write_json, write_text
-from declarative_ml.core.errors import DmlError, UsageError
+from declarative_ml.core.errors import DmlError, MissingDependency, UsageError
+from declarative_ml.core.optional import installed
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.engines.local import LocalEngine, RunResult
-from declarative_ml.graph.plan import Plan
+from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
 
@@ -68,6 +69,9 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
             result[name] = str(earlier.folder / Path(result[name]).name) if result[name] else None
         result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
         return RunReport(result, earlier.folder, unchanged=True, states=states)
+    _require_libraries(
+        [state.step for state in states if not state.digest and (only is None or state.step.id in only)]
+    )
     if options.on_plan is not None:
         options.on_plan(plan, states)
     run_id, folder = workspace.new_run()
@@ -108,6 +112,19 @@ def _recorded(folder: Path, listener: Listener) -> Listener:
             listener(event)
 
     return record
+
+
+_EXTRAS = {"torch": "torch", "mlflow": "mlflow"}
+_DEMANDING = frozenset({"train", "track"})
+"""Kinds of steps that cannot do without their optional libraries; the others do less."""
+
+
+def _require_libraries(steps: Sequence[Step]) -> None:
+    """Raise MissingDependency before any work is done, not when the step is reached."""
+    for step in steps:
+        for name in step.libraries if step.kind in _DEMANDING else ():
+            if name in _EXTRAS and not installed(name):
+                raise MissingDependency(name, _EXTRAS[name])
 
 
 def _until(plan: Plan, wanted: str | None) -> set[str] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from declarative_ml.core.component import Component
 from declarative_ml.core.digest import digest_json
+from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.models import MODELS
@@ -56,6 +57,13 @@ class _Builder:
             return int(explicit)
         automatic = hasattr(split, "folds") and getattr(split, "validation", None) is None
         return AUTO_FOLDS if automatic else 1
+
+    def _tracks(self) -> bool:
+        """Whether the run is tracked: as the spec says, else where MLflow is installed."""
+        track = self.spec.track
+        if track.enabled is not None:
+            return track.enabled
+        return installed("mlflow") or track.uri is not None or track.register_as is not None
 
     def _sql_sources(self) -> dict[str, str]:
         """The tables that data.sql reads: the bundle must know how their text is typed."""
@@ -324,7 +332,7 @@ class _Builder:
             libraries=("matplotlib", "numpy"),
         )
         steps = [package, report]
-        if spec.track.enabled:
+        if self._tracks():
             steps.append(
                 Step(
                     id="track",

@@ -212,7 +212,7 @@ def _model(spec: Spec, report: _Report) -> Iterator[Problem]:
 
 
 def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
-    if not spec.track.enabled and spec.track.register_as is not None:
+    if spec.track.enabled is False and spec.track.register_as is not None:
         message = "track.register has no effect: tracking is off"
         yield report.warning("DML109", ("track", "register"), message, "remove 'enabled: false' to register")
     test = getattr(spec.data.split, "test", None)

@@ -192,7 +192,9 @@ class Explain(Section):
 class Track(Section):
     """MLflow tracking."""
 
-    enabled: bool = Field(default=True, description="false: no tracking at all")
+    enabled: bool | None = Field(
+        default=None, description="true, or false for no tracking at all; absent: where MLflow is installed"
+    )
     uri: str | None = Field(
         default=None, description="Tracking server; null: embedded sqlite in the workspace"
     )
