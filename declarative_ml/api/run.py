@@ -115,14 +115,12 @@ def _recorded(folder: Path, listener: Listener) -> Listener:
 
 
 _EXTRAS = {"torch": "torch", "mlflow": "mlflow"}
-_DEMANDING = frozenset({"train", "track"})
-"""Kinds of steps that cannot do without their optional libraries; the others do less."""
 
 
 def _require_libraries(steps: Sequence[Step]) -> None:
     """Raise MissingDependency before any work is done, not when the step is reached."""
     for step in steps:
-        for name in step.libraries if step.kind in _DEMANDING else ():
+        for name in ("mlflow",) if step.kind == "track" else step.libraries:
             if name in _EXTRAS and not installed(name):
                 raise MissingDependency(name, _EXTRAS[name])
 
