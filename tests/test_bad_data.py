@@ -299,7 +299,6 @@ def test_an_odd_table_trains_and_predicts(
     _nothing_half_written(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="OnnxGraph hands out names that a column may have")
 @pytest.mark.parametrize("names", [["t1", "const_0", "y"], ["t2", "t1_1", "y"]], ids=" ".join)
 def test_columns_may_be_called_like_tensors_of_the_graph(
     names: list[str], dml: Any, spec: Any, tmp_path: Path
@@ -309,7 +308,6 @@ def test_columns_may_be_called_like_tensors_of_the_graph(
     assert outcome.code == 0, outcome.err
 
 
-@pytest.mark.xfail(strict=True, reason="csv.field_size_limit while the header is read")
 def test_a_cell_of_five_megabytes(dml: Any, spec: Any, tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_bytes(_csv(HEADER, _changed(20, 1, "x" * 5_000_000)))
     outcome = dml("run", spec(), "-q")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 20
+_OURS = "//"
+"""In front of every tensor name that is not a column's: a column may be called t1."""
 ML_OPSET = 5
 IR_VERSION = 10
 
@@ -122,7 +124,7 @@ class OnnxGraph:
         else:
             key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
-            name = f"const_{len(self._constants)}"
+            name = f"{_OURS}const_{len(self._constants)}"
             if array.dtype.kind in "UO":
                 encoded = [item.encode() for item in flat]
                 tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, encoded)
@@ -146,7 +148,7 @@ class OnnxGraph:
         if operator not in FEATURE_OPS | MODEL_OPS:
             raise ValueError(f"operator {operator!r} is not on the closed list of graph operators")
         self._count += 1
-        names = [f"t{self._count}_{index}" if index else f"t{self._count}" for index in range(outputs)]
+        names = [f"{_OURS}t{self._count}_{index}" for index in range(outputs)]
         domain = "ai.onnx.ml" if operator in _ML_DOMAIN else ""
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -36,6 +36,15 @@ _MAGIC = {
 }
 
 
+_LONGEST_CELL = 1 << 30
+
+
+def _cells(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The cells of each line. The limit of the csv module, 128 kB a cell, is for others' programs."""
+    csv.field_size_limit(_LONGEST_CELL)
+    return csv.reader(lines, delimiter=delimiter)
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """The bytes of a file, decompressed where its last ending says so."""
     compression = _COMPRESSED.get(path.suffix.lower())
@@ -58,7 +67,7 @@ def header(path: Path, delimiter: str | None, encoding: str) -> tuple[list[str],
     lines = _first_lines(path, encoding)
     if delimiter is None:
         delimiter = sniff(lines)
-    names = next((row for row in csv.reader(lines, delimiter=delimiter) if row), None)
+    names = next((row for row in _cells(lines, delimiter) if row), None)
     if names is None:
         raise DataError(f"{path} is empty", hint="the first line must name the columns")
     names = [name.strip() for name in names]
@@ -70,7 +79,7 @@ def sniff(lines: Sequence[str]) -> str:
     """The delimiter that cuts most of the lines into equally many cells, more than one; else a comma."""
 
     def score(delimiter: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        widths = [len(row) for row in _cells(lines, delimiter) if row]
         if not widths or widths[0] < 2:
             return (0, 0)
         return (100 * sum(width == widths[0] for width in widths) // len(widths), widths[0])
