@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -8,13 +9,26 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from declarative_ml.api.run import RunReport
+    from declarative_ml.engines.events import Event
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and their children with them:
 # the tests that send it need the usual handler.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What dml keeps for a user between projects, kept away from the user who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +111,41 @@ def write_flowers() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def flowers(tmp_path: Path, write_flowers: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a spec over the table of flowers: a linear model, no explanation, no tracking."""
+
+    def write(folder: str = "a", **sections: Any) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        data = tmp_path / folder / "flowers.csv"
+        if not data.exists():
+            write_flowers(data)
+        whole = {
+            "name": "flowers",
+            "data": {"source": "flowers.csv", "split": {"method": "random", "validation": 0.2}},
+            "target": "kind",
+            "model": "linear",
+            "explain": False,
+            "track": False,
+            "resources": {"cpu": 1},
+        }
+        path = tmp_path / folder / "spec.yaml"
+        path.write_text(json.dumps({**whole, **sections}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run() -> Callable[..., RunReport]:
+    """Run a spec and collect its events in the list `events`."""
+    from declarative_ml.api.run import RunOptions, run_spec
+    from declarative_ml.spec.load import load_spec
+
+    def start(path: Path, events: list[Event] | None = None, **options: Any) -> RunReport:
+        heard = events if events is not None else []
+        return run_spec(load_spec(path, data=True), RunOptions(listener=heard.append, **options))
+
+    return start

@@ -9,7 +9,7 @@ van Zwet, Statistica Sinica 1997): the cost stays bounded and the point estimate
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -40,13 +40,40 @@ def interval(
 
     (nan, nan) where the metric is undefined on these rows or on most of their resamples.
     """
-    metric, truth, prediction = checked(name, task, truth, prediction)
+    found = intervals(
+        [name],
+        task,
+        truth,
+        prediction,
+        weight=weight,
+        threshold=threshold,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+    return found[name]
 
-    def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return compute(metric, truth[rows], prediction[rows], weights, threshold)
 
-    _, low, high = _estimate(statistic, len(truth), weight, resamples, seed, level)
-    return low, high
+def intervals(
+    names: Sequence[str],
+    task: Task,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    weight: np.ndarray | None = None,
+    threshold: float = 0.5,
+    resamples: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Metric -> interval, as `interval` gives it. All metrics see the same resamples, drawn once."""
+
+    def of(name: str) -> Statistic:
+        metric, known, guess = checked(name, task, truth, prediction)
+        return lambda rows, weights: compute(metric, known[rows], guess[rows], weights, threshold)
+
+    found = _estimate([of(name) for name in names], len(truth), weight, resamples, seed, level)
+    return {name: (low, high) for name, (_, low, high) in zip(names, found, strict=True)}
 
 
 def paired_difference(
@@ -75,42 +102,64 @@ def paired_difference(
         first = compute(metric, truth[rows], prediction_a[rows], weights, threshold_a)
         return np.asarray(first - compute(metric, truth[rows], prediction_b[rows], weights, threshold_b))
 
-    return _estimate(statistic, len(truth), weight, resamples, seed, level)
+    return _estimate([statistic], len(truth), weight, resamples, seed, level)[0]
 
 
 def _estimate(
-    statistic: Statistic, count: int, weight: np.ndarray | None, resamples: int, seed: int, level: float
-) -> tuple[float, float, float]:
-    """The statistic of all rows and its interval."""
+    statistics: Sequence[Statistic],
+    count: int,
+    weight: np.ndarray | None,
+    resamples: int,
+    seed: int,
+    level: float,
+) -> list[tuple[float, float, float]]:
+    """Each statistic of all rows, and its interval."""
     if count == 0:
-        return float("nan"), float("nan"), float("nan")
+        return [(float("nan"), float("nan"), float("nan"))] * len(statistics)
     weights = np.ones(count) if weight is None else np.asarray(weight, dtype=np.float64)
-    value = float(statistic(np.arange(count), weights[None, :])[0])
     random = np.random.default_rng(seed)
     rows = np.arange(count)
     if count > ROW_CAP:
         rows = np.sort(random.choice(count, ROW_CAP, replace=False))
-    values = _resampled(statistic, rows, weights[rows], resamples, random)
+    drawn = _resampled(statistics, rows, weights[rows], resamples, random)
+    return [
+        _bounds(statistic, rows, weights, values, level)
+        for statistic, values in zip(statistics, drawn, strict=True)
+    ]
+
+
+def _resampled(
+    statistics: Sequence[Statistic],
+    rows: np.ndarray,
+    weights: np.ndarray,
+    resamples: int,
+    random: np.random.Generator,
+) -> list[np.ndarray]:
+    """The values [resamples] of each statistic."""
+    count = len(rows)
+    block = max(1, _BLOCK // count)
+    values: list[list[np.ndarray]] = [[] for _ in statistics]
+    for start in range(0, resamples, block):
+        draws = [random.integers(0, count, count) for _ in range(min(block, resamples - start))]
+        resampled = np.stack([np.bincount(draw, minlength=count) for draw in draws]) * weights
+        for statistic, found in zip(statistics, values, strict=True):
+            found.append(statistic(rows, resampled))
+    return [np.concatenate(found) for found in values]
+
+
+def _bounds(
+    statistic: Statistic, rows: np.ndarray, weights: np.ndarray, values: np.ndarray, level: float
+) -> tuple[float, float, float]:
+    """The statistic of all rows, and its interval from its `values` on resamples of `rows`."""
+    count, resamples = len(weights), len(values)
+    value = float(statistic(np.arange(count), weights[None, :])[0])
     values = values[np.isfinite(values)]
     if np.isnan(value) or 2 * len(values) < resamples:
         return value, float("nan"), float("nan")
     tail = 0.5 * (1.0 - level)
     low, high = np.quantile(values, [tail, 1.0 - tail])
-    if count > ROW_CAP:
+    if len(rows) < count:
         centre = float(statistic(rows, weights[None, rows])[0])
         shrink = np.sqrt(len(rows) / count)
         low, high = value + (low - centre) * shrink, value + (high - centre) * shrink
     return value, float(low), float(high)
-
-
-def _resampled(
-    statistic: Statistic, rows: np.ndarray, weights: np.ndarray, resamples: int, random: np.random.Generator
-) -> np.ndarray:
-    count = len(rows)
-    block = max(1, _BLOCK // count)
-    values = []
-    for start in range(0, resamples, block):
-        draws = [random.integers(0, count, count) for _ in range(min(block, resamples - start))]
-        counts = np.stack([np.bincount(draw, minlength=count) for draw in draws])
-        values.append(statistic(rows, counts * weights))
-    return np.concatenate(values)

@@ -28,6 +28,9 @@ _OBJECTIVES = {
 # error falls much further below its start than log loss does, which creeps on long after it matters.
 _ENOUGH = {"binary": 1e-4, "multiclass": 1e-4, "number": 2e-5}
 
+_VALUES_PER_THREAD = 500_000
+"""Values (rows x columns) that keep a thread busy. With fewer, threads wait for each other more than they
+work: on 35,000 rows of 14 columns two take 1.7 times the processor time of one, and no less time."""
 
 _TRAIN_LOSS_EVERY = 10
 """The training loss is for the curve only: measuring it after every round costs a tenth of the fit."""
@@ -115,7 +118,7 @@ class LightGBM(Model):
             "seed": context.seed,
             "deterministic": True,
             "force_col_wise": True,
-            "num_threads": context.threads,
+            "num_threads": min(context.threads, max(1, _matrix_size(train) // _VALUES_PER_THREAD)),
             "verbosity": -1,
         }
 
@@ -265,6 +268,10 @@ class _Boosting:
 
 def _text(state: State) -> str:
     return state["model"].tobytes().decode()
+
+
+def _matrix_size(data: Dataset) -> int:
+    return int(data.raw.size + data.codes.size)
 
 
 def _matrix(data: Dataset) -> np.ndarray:

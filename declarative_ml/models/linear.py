@@ -288,7 +288,6 @@ class _Path:
     def step(self, penalty: float, fraction: float, tolerance: float = _EXACT) -> None:
         """Fit with one penalty, until an iteration gains less than `tolerance`; report `fraction` as done."""
         import numpy as np
-        from scipy.optimize import minimize
 
         def report(_: Any) -> None:
             self._context.progress(fraction, f"penalty {penalty:g}")
@@ -297,6 +296,8 @@ class _Path:
         if start.shape[1] == 1 and len(start) <= _NEWTON_COLUMNS:
             self._parameters = newton(self._train, start, penalty, most, tolerance, report)
         else:
+            from scipy.optimize import minimize
+
             found = minimize(
                 self._train.objective(penalty),
                 start.ravel(),

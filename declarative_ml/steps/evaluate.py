@@ -16,7 +16,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.baseline import baseline_prediction
-from declarative_ml.learning.intervals import interval
+from declarative_ml.learning.intervals import intervals
 from declarative_ml.learning.metric_names import METRICS, default_metric, default_metrics
 from declarative_ml.learning.metrics import score
 from declarative_ml.scoring.session import open_session, run_graph
@@ -99,13 +99,15 @@ class _Judge:
 
     def interval(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> list[float] | None:
         """The 95 % interval of one metric, or None where it is undefined."""
-        low, high = interval(name, self.task, truth, prediction, threshold=self.threshold, seed=self.seed)
-        return [low, high] if math.isfinite(low) and math.isfinite(high) else None
+        return self.intervals(truth, prediction, [name]).get(name)
 
-    def intervals(self, truth: np.ndarray, prediction: np.ndarray) -> dict[str, list[float]]:
-        """Metric -> interval, where defined."""
-        found = {name: self.interval(name, truth, prediction) for name in self.names}
-        return {name: bounds for name, bounds in found.items() if bounds is not None}
+    def intervals(
+        self, truth: np.ndarray, prediction: np.ndarray, names: list[str] | None = None
+    ) -> dict[str, list[float]]:
+        """Metric -> 95 % interval, where defined."""
+        names = self.names if names is None else names
+        found = intervals(names, self.task, truth, prediction, threshold=self.threshold, seed=self.seed)
+        return {name: list(bounds) for name, bounds in found.items() if all(map(math.isfinite, bounds))}
 
 
 def _validation(context: StepContext, judge: _Judge, target: np.ndarray, result: dict[str, Any]) -> None:

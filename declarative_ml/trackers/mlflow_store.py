@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from declarative_ml.core.atomic import write_bytes
 from declarative_ml.core.errors import DmlError
 from declarative_ml.core.optional import require
+from declarative_ml.core.user_cache import kept
+from declarative_ml.core.versions import library_version
 
 KEY_TAG = "dml.key"
 """The tag that names a run for ever."""
@@ -216,17 +218,27 @@ def refused_as_error(store: Store) -> Iterator[None]:
 def create_database(database: Path) -> None:
     """Create MLflow's sqlite file, whole or not at all; nothing happens when it is there.
 
-    MLflow's own migrations run in memory, which spares thousands of small writes. Should its
-    internals move, MLflow creates the file itself on first use, only more slowly.
+    MLflow's own migrations run in memory, which spares thousands of small writes, and the empty
+    database is kept for the user's next project. Should MLflow's internals move, it creates the file
+    itself on first use, only more slowly.
     """
     if database.exists():
         return
+    name = f"mlflow-{library_version('mlflow')}-sqlalchemy-{library_version('sqlalchemy')}.db"
     with calm():
-        image = _migrated_image()
+        image = kept(name, _is_whole, _migrated_image)
     if image is None:
         database.parent.mkdir(parents=True, exist_ok=True)
     else:
         write_bytes(database, image)
+
+
+def _is_whole(image: bytes) -> bool:
+    """Whether these are all bytes of a sqlite file, by its header."""
+    if len(image) < 100 or not image.startswith(b"SQLite format 3\0"):
+        return False
+    page = int.from_bytes(image[16:18], "big")
+    return (65536 if page == 1 else page) * int.from_bytes(image[28:32], "big") == len(image)
 
 
 def _migrated_image() -> bytes | None:
