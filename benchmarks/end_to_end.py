@@ -3,7 +3,8 @@
     python benchmarks/end_to_end.py TRAIN_CSV TARGET TEST_CSV [--models lightgbm mlp] [--runs 3]
 
 Each run starts from an empty workspace. Prints the median of the runs for each model: user + system
-seconds of the process and its children, wall seconds, peak memory, and the test score.
+seconds of the process and its children, wall seconds, peak memory, and the test score. Before each run
+stands the CPU time of a fixed loop: it tells how fast the machine was just then.
 """
 
 from __future__ import annotations
@@ -32,7 +33,16 @@ def measure(arguments: list[str]) -> tuple[str, float, float, float]:
         return output.read(), usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
 
 
+def yardstick() -> float:
+    """CPU seconds of ten million additions in Python."""
+    started, total = time.process_time(), 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - started
+
+
 def run_once(options: argparse.Namespace, model: str) -> tuple[float, float, float, float]:
+    speed = yardstick()
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.yaml"
         measure(["init", str(options.train), "--target", options.target, "-o", str(spec), "-q"])
@@ -47,7 +57,7 @@ def run_once(options: argparse.Namespace, model: str) -> tuple[float, float, flo
         score = result["metrics"]["test"][result["primary"]]
         print(
             f"  {model:<10} cpu {cpu:6.1f} s  wall {wall:6.1f} s  peak {peak:6.0f} MB  "
-            f"no-op {again:5.2f} s  {result['primary']} {score:.4f}"
+            f"no-op {again:5.2f} s  {result['primary']} {score:.4f}  loop {speed:.2f} s"
         )
         return cpu, wall, peak, again
 

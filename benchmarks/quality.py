@@ -105,7 +105,8 @@ def run_lightgbm(table: Path, task: Task, folder: Path) -> tuple[np.ndarray, Ans
     for name in columns:
         if not pandas.api.types.is_numeric_dtype(train[name]):
             levels = pandas.CategoricalDtype(sorted(train[name].dropna().unique()))
-            train[name], test[name] = train[name].astype(levels), test[name].astype(levels)
+            known = test[name].where(test[name].isin(levels.categories))
+            train[name], test[name] = train[name].astype(levels), known.astype(levels)
     if not task.is_classification:
         model = lightgbm.LGBMRegressor(verbose=-1).fit(train[columns], train[task.target])
         truth, prediction = test[task.target].to_numpy(np.float64), model.predict(test[columns])

@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -317,3 +319,39 @@ def test_create_database_keeps_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"mine")
     create_database(tmp_path / "mlflow.db")
     assert (tmp_path / "mlflow.db").read_bytes() == b"mine"
+
+
+def test_the_import_spares_what_tracking_does_not_use_and_leaves_it_usable() -> None:
+    """In a process of its own: MLflow is imported once per process."""
+    code = (
+        "import sys\n"
+        "from declarative_ml.trackers.mlflow_store import import_mlflow\n"
+        "mlflow = import_mlflow()\n"
+        "assert 'fastapi' not in sys.modules and 'mlflow.genai' not in sys.modules\n"
+        "assert mlflow.genai.evaluate and mlflow.gateway.get_gateway_uri\n"
+        "import mlflow.genai.scorers, mlflow.gateway.config\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_kept_database_that_is_cut_short_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    create_database(tmp_path / "a.db")
+    [kept] = (tmp_path / "declarative-ml").iterdir()
+    whole = kept.read_bytes()
+    assert (tmp_path / "a.db").read_bytes() == whole
+    kept.write_bytes(whole[:5000])
+    create_database(tmp_path / "b.db")
+    assert (tmp_path / "b.db").read_bytes() == kept.read_bytes()
+    assert len(kept.read_bytes()) == len(whole)
+
+
+def test_a_cache_that_cannot_be_written_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    create_database(tmp_path / "a.db")
+    assert (tmp_path / "a.db").stat().st_size > 0
