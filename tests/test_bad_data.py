@@ -361,6 +361,11 @@ SQL = [
     ("SELECT CAST(cat AS INT) AS c, y FROM source", "Could not convert"),
     ("SELECT [num] AS l, y FROM source", "cannot be a column"),
     ("SELECT num FROM source", "no column 'y'"),
+    ("SELECT *, random() AS r FROM source", "other rows each time: it uses random()"),
+    ("SELECT *, year(now()) AS r FROM source", "it uses now()"),
+    ("SELECT *, current_date AS r FROM source", "it uses current_date"),
+    ("SELECT * FROM source USING SAMPLE 20", "it uses a sample without a seed"),
+    ("SELECT * FROM source WHERE num > (SELECT random())", "it uses random()"),
 ]
 
 

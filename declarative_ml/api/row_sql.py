@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from declarative_ml.core.columns import typed_batches
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.core.schema import TableSchema
 from declarative_ml.steps.sql import query
+from declarative_ml.steps.sql_tree import aggregates, nodes, parse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,14 +53,9 @@ def require_row_wise(sql: str) -> None:
 
 def mixes_rows(sql: str) -> str | None:
     """What in the SQL makes an output row depend on several rows, or None."""
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config={"threads": 1})
-    found = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree: dict[str, Any] = json.loads(found[0]) if found else {"error": True}
-    if tree.get("error") or len(tree["statements"]) != 1:
+    node = parse(sql)
+    if node is None:
         return "it cannot be analysed"
-    node = tree["statements"][0]["node"]
     if node["type"] != "SELECT_NODE":
         return "set operation"
     if node["from_table"]["type"] != _ALLOWED_FROM:
@@ -69,25 +64,10 @@ def mixes_rows(sql: str) -> str | None:
         return "group by, having or qualify"
     if node["modifiers"] or node["sample"] or node["cte_map"]["map"]:
         return "order by, limit, distinct, sample or with"
-    return _inside(node["select_list"], _aggregates(connection))
-
-
-def _aggregates(connection: Any) -> set[str]:
-    rows = connection.execute(
-        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
-    ).fetchall()
-    return {name for (name,) in rows}
-
-
-def _inside(tree: Any, aggregates: set[str]) -> str | None:
-    """The first window, subquery or aggregate inside the select list."""
-    if isinstance(tree, list):
-        return next(filter(None, (_inside(item, aggregates) for item in tree)), None)
-    if not isinstance(tree, dict):
-        return None
-    kind = tree.get("class")
-    if kind in ("WINDOW", "SUBQUERY"):
-        return str(kind).lower()
-    if kind == "FUNCTION" and tree.get("function_name") in aggregates:
-        return f"{tree['function_name']}()"
-    return _inside(list(tree.values()), aggregates)
+    summing = aggregates()
+    for part in nodes(node["select_list"]):
+        if part.get("class") in ("WINDOW", "SUBQUERY"):
+            return str(part["class"]).lower()
+        if part.get("class") == "FUNCTION" and part["function_name"] in summing:
+            return f"{part['function_name']}()"
+    return None

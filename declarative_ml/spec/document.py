@@ -232,8 +232,9 @@ class Spec(Section):
         default_factory=lambda: MODELS.parse("lightgbm"), description="What learns; lightgbm when absent"
     )
     refit: bool = Field(default=True, description="Fit once more on training and validation rows together")
-    imbalance: Literal["none", "weights"] = Field(
-        default="none", description="weights: classes count equally"
+    imbalance: Literal["none", "weights", "oversample"] = Field(
+        default="none",
+        description="weights: classes count equally; oversample: so do rows drawn again from rare classes",
     )
     evaluate: Evaluate = Field(default=Evaluate(), description="What is measured")
     explain: Explain = Field(default=Explain(), description="SHAP values; false: none")

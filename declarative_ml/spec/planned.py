@@ -12,7 +12,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "resources": frozenset({"memory", "time"}),
     "model": frozenset({"quality", "max_latency", "max_size"}),
 }
-_VALUES = frozenset({"auto", "tabm", "sql", "text", "labels", "forecast", "oversample"})
+_VALUES = frozenset({"auto", "tabm", "sql", "text", "labels", "forecast"})
 
 
 def is_planned_key(section: str, key: str) -> bool:

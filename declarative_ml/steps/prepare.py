@@ -14,7 +14,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features import FEATURES
-from declarative_ml.features.base import Feature
+from declarative_ml.features.base import Feature, State
 from declarative_ml.learning.dataset import Layout
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.profile import training_rows
@@ -23,6 +23,8 @@ from declarative_ml.steps.table import blocks, read_column, read_rows
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from declarative_ml.learning.statistics import Accumulator
 
 CHECK_ROWS = 2_000
 
@@ -33,7 +35,7 @@ def run(context: StepContext) -> None:
     features = {name: FEATURES.parse(fields) for name, fields in options.items()}
     _check_numbers(context, features)
     statistics = _gather(context, features)
-    states = {name: feature.fit(statistics[name]) for name, feature in features.items()}
+    states = {name: _fit(name, feature, statistics[name]) for name, feature in features.items()}
     layouts = {name: feature.layout(name, states[name]) for name, feature in features.items()}
     layout = sum(layouts.values(), start=Layout())
     _encode(context, features, states, layouts, layout)
@@ -59,6 +61,13 @@ def run(context: StepContext) -> None:
     write_json(
         context.out / "reference.json", {"columns": histograms, "background": _background(context, features)}
     )
+
+
+def _fit(name: str, feature: Feature, statistics: Accumulator) -> State:
+    try:
+        return feature.fit(statistics)
+    except DataError as error:
+        raise DataError(f"the column {name!r}: {error.message}", hint=error.hint) from error
 
 
 def _check_numbers(context: StepContext, features: dict[str, Feature]) -> None:

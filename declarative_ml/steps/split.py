@@ -39,7 +39,7 @@ def run(context: StepContext) -> None:
     kept = np.flatnonzero(present)
     order = kept[order_by_hash(hashes[kept])]
     part, fold = _assign(context, order, hashes[order], target[order], task)
-    _check_parts(task, target[order], part)
+    _check_parts(task, target[order], part, fold)
     if len(kept) < len(present):
         notes.append(f"{len(present) - len(kept):,} rows have no {task.target!r} and are left out")
     counts = {
@@ -304,14 +304,11 @@ def _times(column: Any, name: str) -> np.ndarray:
     return np.asarray(column.to_numpy())
 
 
-def _check_parts(task: Task, target: np.ndarray, part: np.ndarray) -> None:
-    import numpy as np
+def _check_parts(task: Task, target: np.ndarray, part: np.ndarray, fold: np.ndarray) -> None:
+    from declarative_ml.learning.splits import Assignment, check_classes
 
     fitted = target[part != TEST]
     if len(fitted) < 2:
         raise DataError(f"only {len(fitted)} rows are left to learn from", hint="lower data.split.test")
-    if task.is_classification and len(np.unique(fitted)) < 2:
-        raise DataError(
-            "the training rows have one class only",
-            hint="use data.split {method: random, stratify: true}, or get rows of the other class",
-        )
+    if task.is_classification:
+        check_classes(Assignment(part, fold), target, task.classes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule, TableSchema
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.sql_tree import unrepeatable
 from declarative_ml.steps.table import open_table, read_schema, write_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def run(context: StepContext) -> None:
         tables = {name: stack.enter_context(open_table(folder)) for name, folder in context.inputs.items()}
         parts = {name: folder / "part.npy" for name, folder in context.inputs.items()}
         known = {name: rule for folder in context.inputs.values() for name, rule in rules(folder).items()}
+        _require_repeatable(context.params["sql"], tables)
         part_file = next((path for path in parts.values() if path.exists()), None)
         sources = {name: _batches(reader) for name, reader in tables.items()}
         if part_file is not None:
@@ -37,6 +39,23 @@ def run(context: StepContext) -> None:
     if part_file is not None:
         np.save(context.out / "part.npy", np.concatenate(taken))
     context.progress(1.0, f"{rows:,} rows")
+
+
+def _require_repeatable(sql: str, tables: dict[str, Any]) -> None:
+    why = unrepeatable(sql, {name for table in tables.values() for name in table.schema.names})
+    if why is not None:
+        raise DataError(
+            f"data.sql gives other rows each time: it uses {why}",
+            hint="a model must be trainable again: use a column, a constant, or data.sample",
+        )
+
+
+def _read(result: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The result's batches. Raises DataError for a value on which the SQL fails."""
+    try:
+        yield from result
+    except OSError as error:  # DuckDB's words, wrapped by Arrow
+        raise DataError(f"data.sql fails on a row: {error}", hint="TRY_CAST gives null instead") from error
 
 
 _PART = "__dml_part"
@@ -66,6 +85,7 @@ def query(sql: str, tables: dict[str, Any], *, with_part: bool = False) -> pa.Re
 
 def _execute(sql: str, tables: dict[str, Any]) -> pa.RecordBatchReader:
     import duckdb
+    import pyarrow as pa
 
     connection = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
     try:
@@ -78,9 +98,10 @@ def _execute(sql: str, tables: dict[str, Any]) -> pa.RecordBatchReader:
         for name, table in tables.items():
             connection.register(name, table)
         connection.execute("SET lock_configuration = true")
-        return connection.sql(sql).to_arrow_reader(65_536)
+        result = connection.sql(sql).to_arrow_reader(65_536)
     except duckdb.Error as error:
         raise DataError(f"data.sql does not run: {error}", hint="the table is called `source`") from error
+    return pa.RecordBatchReader.from_batches(result.schema, _read(result))
 
 
 def rules(folder: Any) -> dict[str, ColumnRule]:

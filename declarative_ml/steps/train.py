@@ -33,7 +33,10 @@ def run(context: StepContext) -> None:
     model = MODELS.parse(context.params["model"])
     data = _open(context)
     fitted_rows, held_out = _rows(context)
-    train = _weighted(data.take(fitted_rows), task, context.params["imbalance"])
+    imbalance = context.params["imbalance"] if task.is_classification else "none"
+    if imbalance == "oversample":
+        fitted_rows = oversampled(fitted_rows, data.target[fitted_rows], context.params["seed"])
+    train = _weighted(data.take(fitted_rows), task, imbalance)
     validation = data.take(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
     context.progress(1.0, "saving")
@@ -59,13 +62,30 @@ def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
     """Row weights with mean one; classes count the same when the spec asks for it."""
     import numpy as np
 
-    if imbalance == "none" or not task.is_classification:
+    if imbalance != "weights":
         weight = None if data.weight is None else data.weight / data.weight.mean()
         return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight)
     counts = np.bincount(data.target, minlength=len(task.classes)).astype(np.float64)
     balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[data.target]
     weight = balance if data.weight is None else data.weight * balance
     return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight / weight.mean())
+
+
+def oversampled(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
+    """All `rows`, and more of the rarer classes, drawn with replacement until all classes are as frequent.
+
+    `classes` [N] are the codes of the rows' classes. A class without a row stays without.
+    """
+    import numpy as np
+
+    random = np.random.default_rng([seed, 1])
+    counts = np.bincount(classes)
+    drawn = [
+        random.choice(rows[classes == code], counts.max() - count)
+        for code, count in enumerate(counts.tolist())
+        if count
+    ]
+    return np.concatenate([rows, *drawn])
 
 
 def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ),
     ("refit", {"refit": False}, {"assemble", *JUDGED}),
     ("imbalance", {"imbalance": "weights"}, {*FITS, "assemble", *JUDGED}),
+    ("oversample", {"imbalance": "oversample"}, {*FITS, "assemble", *JUDGED}),
     (
         "an excluded column",
         {"exclude": ["wild"]},

@@ -31,8 +31,6 @@ _CASES = [
          "delete it"),
     ("model: auto", "DML013", "model.type", "model: type 'auto' is not available in this version",
      "choose linear, lightgbm, mlp or ensemble"),
-    ("imbalance: oversample", "DML013", "imbalance", "imbalance: 'oversample' is not available",
-     "choose none or weights"),
     ("features: {a: text}", "DML013", "features.a.type", "features.a: type 'text' is not available",
      "choose binary, date, number or category"),
     # missing keys

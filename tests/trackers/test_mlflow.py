@@ -5,8 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import subprocess
-import sys
 import textwrap
 import threading
 import time

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from declarative_ml.core.errors import DataError
+from declarative_ml.steps.sql import query
+from declarative_ml.steps.sql_tree import unrepeatable
+
+
+@pytest.mark.parametrize("with_part", [False, True])
+def test_a_value_that_fails_far_into_the_table_is_an_error_of_the_data(with_part: bool) -> None:
+    table = pa.table({"a": ["1"] * 70_000 + ["x"]})
+    if with_part:
+        table = table.append_column("__dml_part", pa.array([0] * 70_001, pa.uint8()))
+    with pytest.raises(DataError, match=r"data.sql fails on a row: .*Could not convert string 'x'"):
+        query("SELECT CAST(a AS INT) AS b FROM source", {"source": table}, with_part=with_part).read_all()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT *, row_number() OVER (ORDER BY a) FROM source",
+        "SELECT a, sum(b) FROM source GROUP BY ALL ORDER BY 1",
+        "SELECT * FROM source USING SAMPLE reservoir(20 ROWS) REPEATABLE (3)",
+        "SELECT a, current_date FROM source",
+        "SELEC",
+    ],
+)
+def test_what_answers_the_same_every_time_passes(sql: str) -> None:
+    assert unrepeatable(sql, {"a", "b", "Current_Date"}) is None
