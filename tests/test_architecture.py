@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from declarative_ml.cli import VERBS
+from declarative_ml.cli import VERBS, module_of
 from declarative_ml.core.component import Component, Shelf
 from declarative_ml.features import FEATURES
 from declarative_ml.models import MODELS
@@ -118,7 +118,7 @@ def test_every_step_kind_has_its_module() -> None:
 
 def test_every_verb_has_its_module() -> None:
     for verb in VERBS:
-        assert (PACKAGE / "cli" / f"{verb}.py").is_file(), verb
+        assert (PACKAGE / "cli" / f"{module_of(verb)}.py").is_file(), verb
 
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

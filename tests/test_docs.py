@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -18,6 +20,7 @@ from declarative_ml.spec.codes import codes_page
 from declarative_ml.spec.load import load_spec
 from declarative_ml.spec.reference import reference_page
 from declarative_ml.spec.schema import schema_text
+from declarative_ml.spec.templates import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -90,9 +93,26 @@ def test_yaml_in_the_pages_is_valid(block: str, tmp_path: Path) -> None:
     assert_valid(tmp_path / "spec.yaml")
 
 
-@pytest.mark.parametrize("path", SPECS, ids=label)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/spec.yaml")), ids=label)
 def test_specs_are_valid(path: Path) -> None:
     assert_valid(path)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("specs/*.yaml")), ids=label)
+def test_templates_are_used_as_their_first_lines_say(path: Path, tmp_path: Path) -> None:
+    """The comment at the top of each template shows a spec that is valid as it stands."""
+    comment = "".join(line[2:] for line in takewhile(is_comment, path.read_text().splitlines(keepends=True)))
+    block = re.search(r"^  extends:.*\n(?:   .*\n)*", comment, re.MULTILINE)
+    assert block is not None
+    (tmp_path / "spec.yaml").write_text(f"name: mine\n{textwrap.dedent(block[0])}")
+    assert_valid(tmp_path / "spec.yaml")
+    assert path.stem in names()
+    template = yaml.safe_load(path.read_text())
+    jsonschema.Draft202012Validator(json.loads(schema_text())).validate(template)
+
+
+def is_comment(line: str) -> bool:
+    return line.startswith("# ")
 
 
 def assert_valid(path: Path) -> None:

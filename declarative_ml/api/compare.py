@@ -18,10 +18,19 @@ def compare_runs(first: Run, second: Run) -> dict[str, Any]:
             part: _paired(old.get("metrics", {}).get(part, {}), new.get("metrics", {}).get(part, {}))
             for part in dict.fromkeys([*old.get("metrics", {}), *new.get("metrics", {})])
         },
-        "options": _changed(_options(first), _options(second)),
+        "options": changed_options(_options(first), _options(second)),
         "same_model": old.get("model_digest") is not None
         and old.get("model_digest") == new.get("model_digest"),
         "seconds": [old.get("seconds"), new.get("seconds")],
+    }
+
+
+def changed_options(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
+    """Dotted path -> [old, new] of every option that differs; None where there is none."""
+    before, after = _flat(old), _flat(new)
+    names = dict.fromkeys([*before, *after])
+    return {
+        name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)
     }
 
 
@@ -35,7 +44,7 @@ def _paired(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[float | 
 
 def _options(run: Run) -> dict[str, Any]:
     path = run.folder / "spec.yaml"
-    return _flat(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -44,8 +53,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {
         path: leaf for name, item in value.items() for path, leaf in _flat(item, f"{prefix}{name}.").items()
     }
-
-
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
-    names = dict.fromkeys([*old, *new])
-    return {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}

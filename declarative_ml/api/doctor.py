@@ -28,8 +28,10 @@ class Check:
 OPTIONAL = {
     "torch": ("torch", "model: mlp"),
     "mlflow": ("mlflow", "tracking and `dml ui`"),
-    "shap": ("shap", "explanations by the shap library, with plots"),
+    "shap": ("shap", "plots of explanations"),
+    "matplotlib": ("shap", "plots of explanations"),
     "palmerpenguins": ("samples", "the sample table penguins"),
+    "scikit-learn": ("samples", "the other sample tables of real data"),
 }
 
 

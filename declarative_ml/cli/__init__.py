@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -15,6 +16,7 @@ from declarative_ml.core.errors import DmlError, SpecError, UsageError
 
 VERBS = {
     "init": "Write a spec for a data file that runs as it is",
+    "import": "Write a spec from a config of Ludwig or igel, with a report",
     "validate": "Report every problem of specs at once",
     "plan": "Show the execution graph: what is cached, what will run, and why",
     "run": "Run a spec: data in; model, bundle and report out",
@@ -26,11 +28,18 @@ VERBS = {
     "compare": "Compare two runs: metrics, options, columns",
     "why": "Why would a step run, or not",
     "ui": "Open MLflow on this workspace",
+    "diff": "What differs between two specs, and which steps would run again",
+    "template": "List, show, use and lock templates",
     "schema": "Print the JSON Schema of a spec, for editors",
     "step": "Run one step of a plan file (what a pod does)",
     "gc": "Delete what no recent run needs from the store",
     "doctor": "What works on this machine",
 }
+
+
+def module_of(verb: str) -> str:
+    """The module of a verb: its name, with an underscore behind a word that Python keeps for itself."""
+    return f"{verb}_" if iskeyword(verb) else verb
 
 
 class _Verbs(click.Group):
@@ -42,7 +51,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"declarative_ml.cli.{cmd_name}").command
+        command: click.Command = import_module(f"declarative_ml.cli.{module_of(cmd_name)}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -158,7 +167,7 @@ def _show(error: DmlError) -> None:
 def _show_problems(error: SpecError) -> None:
     from declarative_ml.spec.diagnostics import render_problems
 
-    click.echo(render_problems(error.problems, color=sys.stderr.isatty()), err=True)
+    click.echo(render_problems(error.problems, texts=error.texts, color=sys.stderr.isatty()), err=True)
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
 

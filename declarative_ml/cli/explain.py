@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ TOP = 15
 @click.option(
     "--rows", metavar="FILE", help="Explain the predictions for the rows of a file (at most 1,000)."
 )
+@click.option("--origin", is_flag=True, help="Where each value of SPEC comes from: file:line, profile, flag.")
 @spec_options
 @format_option("json")
 def command(
     model: str,
     row: str | None,
     rows: str | None,
+    origin: bool,
     profile: str | None,
     overrides: tuple[str, ...],
     store: str | None,
@@ -34,6 +37,8 @@ def command(
 
     if row is not None and rows is not None:
         raise UsageError("give --row or --rows, not both")
+    if origin:
+        return _show_origins(model, profile, overrides, form)
     plan = _plan(model, profile, overrides)
     found = _model(model, row, rows, profile, overrides, store)
     if form == "json":
@@ -46,6 +51,23 @@ def command(
     if found is None:
         return click.echo("There is no trained model yet: `dml run` makes one, then this explains it.")
     return _show(found, single=row is not None)
+
+
+def _show_origins(model: str, profile: str | None, overrides: tuple[str, ...], form: str) -> None:
+    from declarative_ml.api.origins import origin_text, origins
+    from declarative_ml.spec.load import load_spec
+
+    found = origins(load_spec(model, profile=profile, overrides=overrides))
+    if form == "json":
+        return print_json({"origins": found})
+    for item in found:
+        shown = f"{item['path']}: {json.dumps(item['value'], ensure_ascii=False)}"
+        via = "".join(f"  via {reference}" for reference in item["via"])
+        click.echo(f"{shown:<56} {origin_text(item['origin'])}{via}")
+        for below in item["over"]:
+            value = json.dumps(below["value"], ensure_ascii=False)
+            click.echo(f"{'':<56} over {value} at {origin_text(below['origin'])}")
+    return None
 
 
 def _plan(model: str, profile: str | None, overrides: tuple[str, ...]) -> list[str] | None:

@@ -16,6 +16,9 @@ profile_option = click.option("--profile", metavar="NAME", help="Lay this profil
 set_option = click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a value: --set model.rounds=50"
 )
+locked_option = click.option(
+    "--locked", is_flag=True, help="Refuse templates that are not those of the spec's lock."
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print results only.")
 
 

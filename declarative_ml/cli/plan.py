@@ -9,6 +9,7 @@ import click
 
 from declarative_ml.cli.options import (
     format_option,
+    locked_option,
     print_json,
     seconds,
     show_warnings,
@@ -20,6 +21,7 @@ from declarative_ml.cli.options import (
 @click.command("plan")
 @spec_argument
 @spec_options
+@locked_option
 @format_option("json", "mermaid")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), help="Also write the plan as JSON to this file."
@@ -30,6 +32,7 @@ def command(
     profile: str | None,
     overrides: tuple[str, ...],
     store: str | None,
+    locked: bool,
     form: str,
     output: str | None,
     no_data: bool,
@@ -41,7 +44,9 @@ def command(
     from declarative_ml.planner.views import as_mermaid
     from declarative_ml.spec.load import load_spec
 
-    loaded = load_spec(spec, profile=profile, overrides=overrides, data=not no_data)
+    loaded = load_spec(
+        spec, profile=profile, overrides=overrides, data=not no_data, lock="require" if locked else "use"
+    )
     show_warnings(loaded.problems)
     plan = make_plan(loaded)
     if output:

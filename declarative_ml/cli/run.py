@@ -8,6 +8,7 @@ import click
 
 from declarative_ml.cli.options import (
     format_option,
+    locked_option,
     number,
     print_json,
     quiet_option,
@@ -21,6 +22,7 @@ from declarative_ml.cli.options import (
 @click.command("run")
 @spec_argument
 @spec_options
+@locked_option
 @format_option("json")
 @quiet_option
 @click.option("--until", metavar="STEP", help="Stop when this step (id, kind, or start of an id) is done.")
@@ -39,6 +41,7 @@ def command(
     profile: str | None,
     overrides: tuple[str, ...],
     store: str | None,
+    locked: bool,
     form: str,
     quiet: bool,
     until: str | None,
@@ -53,7 +56,9 @@ def command(
     from declarative_ml.cli.progress import Progress
     from declarative_ml.spec.load import load_spec
 
-    loaded = load_spec(spec, profile=profile, overrides=overrides, data=True)
+    loaded = load_spec(
+        spec, profile=profile, overrides=overrides, data=True, lock="require" if locked else "use"
+    )
     show_warnings(loaded.problems, quiet=quiet)
     again = None if not fresh else [name for name in fresh if name != "*"]
     with Progress(enabled=not quiet) as progress:

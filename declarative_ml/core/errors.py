@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,8 +65,12 @@ class SpecError(DmlError):
 
     exit_code = 3
 
-    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+    def __init__(
+        self, problems: Sequence[Problem], *, hint: str | None = None, texts: Mapping[str, str] | None = None
+    ) -> None:
         self.problems = tuple(problems)
+        self.texts = dict(texts or {})
+        """The texts of files that are not on this machine under the name that problems give them."""
         errors = [problem for problem in self.problems if problem.severity == "error"]
         super().__init__(f"{len(errors)} problem(s) in the spec", hint=hint)
 

@@ -41,7 +41,7 @@ class Binary(Feature):
         if len(values) > 2:
             shown = ", ".join(repr(value) for value, _ in statistics.levels[:3])
             raise DataError(
-                f"a binary feature with {len(values)} different values in the training rows: {shown}, …",
+                f"it is binary and has {len(values)} different values in the training rows: {shown}, …",
                 hint="declare the column as `category`",
             )
         ordered = sorted(values, key=lambda value: value.strip().lower() in _AFFIRMATIVE)

@@ -329,7 +329,7 @@ class _Builder:
             title="Draw the report",
             params=about,
             inputs={**judged, **shown, **curves, "profile": "profile", "package": "package"},
-            libraries=("matplotlib", "numpy"),
+            libraries=("jinja2", "numpy"),
         )
         steps = [package, report]
         if self._tracks():

@@ -21,13 +21,12 @@ from typing import Literal
 
 import numpy as np
 
-DEFAULT_BUDGET = 120_000
-"""Model evaluations that an explanation may cost, at 40 to 60 ns a tree: 1 to 2 CPU seconds for 200 trees.
+DEFAULT_BUDGET = 60_000
+"""Model evaluations that an explanation may cost, at 40 to 60 ns a tree: about a CPU second for 200 trees.
 
-200 rows of 14 columns (adult income, boosted trees) against 6 million evaluations: the rms error is
-0.0045 in probability, 8 % of the values' standard deviation, and no importance is off by more than 4 %
-of the largest. Half the budget has 0.0075, 13 % and 8 %; 20,000 have 0.014, 24 % and 23 %. 69 rows of
-7 columns (penguins, three classes) have 8 % too, by the difference of two seeds.
+200 rows of 14 columns (adult income, boosted trees) against 2.5 million evaluations: the rms error is
+0.0085 in probability, 17 % of the values' standard deviation, and no importance is off by more than 2 %
+of the largest. Twice the budget has 0.0053, 10 % and 1.3 %; 20,000 have 0.017, 34 % and 7 %.
 """
 
 MAX_EXACT_COLUMNS = 12
@@ -114,8 +113,9 @@ def explain_rows(
 
     `pool` holds raw columns [P, 1]; `rows` [R] and `background` [B] are positions in it, B >= 1.
     About `budget` model evaluations are made at most: exact enumeration where it fits, else as many
-    orders for each background row as fit, on fewer background rows where not even one does. One
-    order on one background row is the least that is done. Equal arguments give equal values.
+    orders for each background row as fit, on a sample of them where not even one does: each explained
+    row then has a sample of its own, spread over the outputs of all. One order on one background row is
+    the least that is done. Equal arguments give equal values.
     Raises ValueError when there is no column or no background row.
     """
     if not pool or not len(background):
@@ -125,10 +125,11 @@ def explain_rows(
     ends = len(rows) + len(background)
     if exact_evaluations(row_codes, back_codes) + ends <= budget or len(coded.names) == 1:
         plan: _Exact | _Permutations = _Exact(len(coded.names))
+        each = len(back_codes)
     else:
-        back_codes, orders = fit_budget(row_codes, back_codes, budget)
+        each, orders = fit_budget(row_codes, back_codes, budget)
         plan = _Permutations(len(coded.names), orders, seed)
-    return _explain(coded, row_codes, back_codes, plan, progress)
+    return _explain(coded, row_codes, back_codes, each, plan, progress)
 
 
 def exact_evaluations(rows: np.ndarray, background: np.ndarray) -> float:
@@ -141,51 +142,69 @@ def exact_evaluations(rows: np.ndarray, background: np.ndarray) -> float:
     return float(sum(np.maximum(2.0 ** (background != row).sum(axis=1) - 2.0, 0.0).sum() for row in rows))
 
 
-def fit_budget(rows: np.ndarray, background: np.ndarray, budget: int) -> tuple[np.ndarray, int]:
-    """How far the budget reaches: (background rows to use, orders for each of them).
+def fit_budget(rows: np.ndarray, background: np.ndarray, budget: int) -> tuple[int, int]:
+    """How far the budget reaches: (background rows for each explained row, orders for each of them).
 
-    An order costs a model evaluation for each column that differs, but for the last one. Background
-    rows are thinned evenly.
+    An order costs a model evaluation for each column that differs, but for the last one.
     """
     ends = len(rows) + len(background)
     steps = sum(float(np.maximum((background != row).sum(axis=1) - 1, 0).mean()) for row in rows)
     affordable = max(budget - ends, 0) / max(steps, 1.0)
     if affordable >= len(background):
-        return background, int(affordable // len(background))
-    return thin(background, int(affordable)), 1
+        return len(background), int(affordable // len(background))
+    return max(int(affordable), 1), 1
 
 
-def thin(background: np.ndarray, wanted: int) -> np.ndarray:
-    """At least one and at most `wanted` of the background rows, evenly spaced."""
-    if wanted >= len(background):
-        return background
-    places = np.linspace(0, len(background) - 1, max(wanted, 1)).round().astype(int)
-    thinned: np.ndarray = background[places]
-    return thinned
+def _spread(outputs: np.ndarray, each: int, rows: int) -> np.ndarray:
+    """For each of `rows` explained rows, `each` of the background rows [rows, each], ascending.
+
+    Systematic samples along the outputs [B, K], so that every sample has nearly the mean output of all;
+    their starts follow the golden ratio, so that over the rows all background rows are used alike.
+    """
+    along = np.argsort(outputs[:, outputs.var(axis=0).argmax()], kind="stable")
+    starts = (np.arange(rows) * 0.6180339887498949) % 1.0
+    places = (np.arange(each) + starts[:, None]) * (len(along) / each)
+    return np.sort(along[places.astype(np.int64)], axis=1)
 
 
 def _explain(
-    coded: Coded, rows: np.ndarray, background: np.ndarray, plan: _Exact | _Permutations, progress: Progress
+    coded: Coded,
+    rows: np.ndarray,
+    background: np.ndarray,
+    each: int,
+    plan: _Exact | _Permutations,
+    progress: Progress,
 ) -> Explanation:
-    back_outputs = coded.score(background)
-    outputs = coded.score(rows)
-    values = np.empty((len(rows), len(coded.names), back_outputs.shape[1]))
-    evaluations = len(rows) + len(background)
-    step = max(1, _EVALUATIONS_AT_ONCE // (len(background) * plan.width))
-    for start in range(0, len(rows), step):
-        group = slice(start, start + step)
-        tasks = [plan.prepare(row, background, start + number) for number, row in enumerate(rows[group])]
-        asked = np.concatenate([task.asked for task in tasks])
-        answers = coded.score(asked)
-        evaluations += len(asked)
-        cuts = np.cumsum([len(task.asked) for task in tasks])[:-1]
-        for number, (task, part) in enumerate(zip(tasks, np.split(answers, cuts)), start):
-            values[number] = plan.finish(task, part, back_outputs, outputs[number])
-        progress(min(start + step, len(rows)) / len(rows), f"row {min(start + step, len(rows))}/{len(rows)}")
+    back_outputs, outputs = coded.score(background), coded.score(rows)
     base = back_outputs.mean(axis=0)
-    return Explanation(
-        coded.names, base, values, outputs, plan.method, evaluations, backgrounds=len(background)
-    )
+    values = np.empty((len(rows), len(coded.names), len(base)))
+    evaluations = len(rows) + len(background)
+    chosen = _spread(back_outputs, each, len(rows))
+    step = max(1, _EVALUATIONS_AT_ONCE // (each * plan.width))
+    for start in range(0, len(rows), step):
+        group = range(start, min(start + step, len(rows)))
+        tasks = [plan.prepare(rows[number], background[chosen[number]], number) for number in group]
+        answers = coded.score(np.concatenate([task.asked for task in tasks]))
+        evaluations += len(answers)
+        cuts = np.cumsum([len(task.asked) for task in tasks])[:-1]
+        for number, task, part in zip(group, tasks, np.split(answers, cuts), strict=True):
+            found = plan.finish(task, part, back_outputs[chosen[number]], outputs[number])
+            whole = each == len(background)
+            values[number] = found if whole else _complete(found, outputs[number] - base)
+        progress(group.stop / len(rows), f"row {group.stop}/{len(rows)}")
+    return Explanation(coded.names, base, values, outputs, plan.method, evaluations, backgrounds=each)
+
+
+def _complete(values: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The values [M, K] with their sums made equal to `total` [K], each moved in proportion to its size.
+
+    A sample of the background has not quite the mean output of all of it.
+    """
+    sizes = np.abs(values)
+    sums = sizes.sum(axis=0)
+    shares = np.where(sums > 0.0, sizes / np.where(sums > 0.0, sums, 1.0), 1.0 / len(values))
+    completed: np.ndarray = values + shares * (total - values.sum(axis=0))
+    return completed
 
 
 @dataclass(frozen=True)

@@ -45,30 +45,30 @@ class _Table:
 
 _TABLES: dict[str, _Table] = {
     "iris": _Table(
-        "sklearn", "all", ("iris.csv",),
+        "sklearn", "samples", ("iris.csv",),
         ("sepal_length", "sepal_width", "petal_length", "petal_width", "species"),
         ("setosa", "versicolor", "virginica"), skip=1,
     ),
     "wine": _Table(
-        "sklearn", "all", ("wine_data.csv",),
+        "sklearn", "samples", ("wine_data.csv",),
         ("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
          "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280_od315", "proline",
          "cultivar"),
         ("class_0", "class_1", "class_2"), skip=1,
     ),
     "breast_cancer": _Table(
-        "sklearn", "all", ("breast_cancer.csv",),
+        "sklearn", "samples", ("breast_cancer.csv",),
         (*(pattern.format(cell) for pattern in ("mean_{}", "{}_error", "worst_{}") for cell in _CELLS),
          "diagnosis"),
         ("malignant", "benign"), skip=1,
     ),
     "diabetes": _Table(
-        "sklearn", "all", ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"),
+        "sklearn", "samples", ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"),
         ("age", "sex", "bmi", "blood_pressure", "tc", "ldl", "hdl", "tch", "ltg", "glucose", "progression"),
         delimiter=" ",
     ),
     "digits": _Table(
-        "sklearn", "all", ("digits.csv.gz",),
+        "sklearn", "samples", ("digits.csv.gz",),
         (*(f"pixel_{row}_{column}" for row in range(8) for column in range(8)), "digit"),
     ),
     "penguins": _Table("palmerpenguins", "samples", ("penguins.csv",)),

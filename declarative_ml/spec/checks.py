@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from declarative_ml.core.errors import DmlError, Problem
+from declarative_ml.core.errors import DataError, DmlError, Problem
 from declarative_ml.learning.metric_names import METRICS
+from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import (
     ColumnSplit,
     Ensemble,
@@ -17,6 +19,7 @@ from declarative_ml.spec.document import (
     Spec,
     TimeSplit,
 )
+from declarative_ml.spec.first_rows import doubts
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
 
 _CLASSES = frozenset({"binary", "multiclass"})
@@ -30,21 +33,53 @@ def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
 
 
 def check_data(spec: Spec, positions: Positions) -> list[Problem]:
-    """Columns that the spec names and the data lacks; reads headers only.
+    """Columns that the spec names and the data lacks; reads headers, and a few rows of delimited text.
 
     Behind `data.sql` only names are reported, as warnings, that neither the sources nor the query's
-    text know. Raises DataError for unreadable data.
+    text know. What speaks against the target in the first rows is a warning as well. Raises DataError for
+    unreadable data.
     """
     report = _Report(positions)
-    main = list(spec.data.sources.items()) if spec.data.source is None else [("source", spec.data.source)]
-    headers = [source.columns() for _, source in main]
+    main: list[tuple[Path, Source]] = [
+        (("data", "sources", name), source) for name, source in spec.data.sources.items()
+    ]
+    if spec.data.source is not None:
+        main = [(("data", "source"), spec.data.source)]
+    headers = [_columns(source, path) for path, source in main]
     columns = list(dict.fromkeys(name for header in headers for name in header))
     if spec.data.sql is not None:
         return _unknown_to_sql(spec, columns, spec.data.sql, report)
     problems = [report.column(path, name, columns) for path, name in _named(spec) if name not in columns]
     if not problems:
         problems = _no_features(spec, columns, report)
+        problems += [report.doubt(doubt.path, doubt.message, doubt.hint) for doubt in doubts(spec)]
     return problems + _other_files(spec, report)
+
+
+class _UnreadableSource(DataError):
+    """Data that cannot be read, and the place of the spec that names it."""
+
+    def __init__(self, error: DataError, path: Path, hint: str | None) -> None:
+        super().__init__(error.message, hint=hint)
+        self.path = path
+
+
+def _columns(source: Source, path: Path) -> list[str]:
+    try:
+        return source.columns()
+    except DataError as error:
+        raise _UnreadableSource(error, path, _hint_of_path(source) or error.hint) from error
+
+
+def _hint_of_path(source: Source) -> str | None:
+    """Why a path that is not there may be no path at all."""
+    path = str(getattr(source, "path", ""))
+    if re.search(r"\b(https?|ftp|s3|gs|az|abfss?|hdfs|dbfs|postgresql|mysql):/", path):
+        return "only files of this machine can be read: download it first"
+    variable = re.search(r"\$\{?(\w+)|%(\w+)%", path)
+    if variable:
+        return f"a variable of the environment is written ${{env:{variable[1] or variable[2]}}}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -62,6 +97,9 @@ class _Report:
     def warning(self, code: str, path: Path, message: str, hint: str | None = None) -> Problem:
         return self._at(self.positions.key(path), code, path, message, hint, "warning")
 
+    def doubt(self, path: Path, message: str, hint: str) -> Problem:
+        return self._at(self.positions.value(path), "DML110", path, message, hint, "warning")
+
     def column(self, path: Path, name: str, columns: list[str], where: str = "the data") -> Problem:
         """`name` is not among `columns`."""
         is_key = path[:1] == ("features",) or path[-1] == name
@@ -78,12 +116,21 @@ class _Report:
 
 
 def _near_column(name: str, columns: list[str]) -> str:
-    by_lower = {column.lower().strip(): column for column in columns}
-    near = difflib.get_close_matches(name.lower().strip(), by_lower, n=1)
+    if "${" in name:
+        return "references are looked up in values only, not in keys"
+    plain = {_plain(column): column for column in reversed(columns)}
+    near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.66)
     if near:
-        return f"did you mean '{by_lower[near[0]]}'?"
+        return f"did you mean '{plain[near[0]]}'?"
+    if len(columns) == 1 and re.search(r"[,;\t|]", columns[0]):
+        return f"the header is one column, '{columns[0][:40]}…': is the delimiter another one?"
     more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
     return f"columns: {', '.join(columns[:12])}{more}"
+
+
+def _plain(name: str) -> str:
+    """A name without what people write differently: capitals, blanks, hyphens and underscores."""
+    return re.sub(r"[\s_.-]+", "", name.lower()) or name
 
 
 # The task: what the target's type, the metrics and the options say about it must agree.
@@ -187,7 +234,9 @@ def _split(spec: Spec, report: _Report) -> Iterator[Problem]:
         hint = "add 'key: COLUMN' under data, or use method: random"
         yield report.key("DML106", path, "a hash split needs data.key", hint)
     if isinstance(split, ColumnSplit) and len({split.train, split.validation, split.test}) < 3:
-        yield report.key("DML107", path, "train, validation and test must be marked by different values")
+        hint = "for example train: train, validation: valid, test: test"
+        message = "train, validation and test must be marked by different values"
+        yield report.key("DML107", path, message, hint)
         return
     shares = [getattr(split, name, None) for name in ("validation", "test")]
     parts = [share for share in shares if isinstance(share, float)]
@@ -257,7 +306,8 @@ def _no_features(spec: Spec, columns: list[str], report: _Report) -> list[Proble
     if spec.features != "auto" or set(columns) - used:
         return []
     message = "the data has no column left to learn from"
-    return [report.key("DML105", ("data", "source"), message, f"columns: {', '.join(columns[:12])}")]
+    hint = f"columns: {', '.join(columns[:12])}"
+    return [report.key("DML105", ("exclude",) if spec.exclude else ("data", "source"), message, hint)]
 
 
 def _other_files(spec: Spec, report: _Report) -> list[Problem]:
@@ -271,8 +321,8 @@ def _other_files(spec: Spec, report: _Report) -> list[Problem]:
         source = getattr(split, part)
         if source is None or isinstance(source, float):
             continue
-        columns = source.columns()
         path = ("data", "split", part)
+        columns = _columns(source, path)
         found += [
             report.column(path, name, columns, f"the {part} data") for name in needed if name not in columns
         ]
@@ -281,4 +331,6 @@ def _other_files(spec: Spec, report: _Report) -> list[Problem]:
 
 def unreadable(error: DmlError, positions: Positions) -> Problem:
     """Data that cannot be read, as a problem of the spec that names it."""
-    return _Report(positions).value("DML202", ("data", "source"), error.message, error.hint)
+    path: Path = getattr(error, "path", ("data", "source"))
+    place = (*path, "path") if (*path, "path") in positions.nodes else path
+    return _Report(positions).value("DML202", place, error.message, error.hint or "check the file")

@@ -99,6 +99,24 @@ _TABLE = (
     Code("DML021", "Not a number or character",
          "Infinity, not-a-number, and halves of surrogate pairs cannot be part of a spec.",
          "seed: .inf", "seed: 7"),
+    Code("DML022", "A template cannot be used",
+         "`extends` names a template that is not there, cannot be read or fetched, or extends itself. A bare "
+         "name is a file in `specs/` beside the spec, or a template of this package; anything with a slash "
+         "or an ending is a path, relative to the file that says it.",
+         "extends: tabular-binry", "extends: tabular-binary"),
+    Code("DML023", "A param is wrong",
+         "A template declares its params with type, default, choices and pattern; `with` gives them. The "
+         "param is unknown, has no value, or its value does not fit, or the declaration itself is wrong.",
+         "extends: {use: tabular-binary, with: {positve: 'yes'}}",
+         "extends: {use: tabular-binary, with: {positive: 'yes'}}"),
+    Code("DML024", "A template may not look there",
+         "A template from a package or a git repository may use `${env:…}` and `${file:…}` only for the "
+         "names that your own spec allows: it must not read what it likes on your machine.",
+         "extends: {use: 'pkg:acme/base'}", "extends: {use: 'pkg:acme/base', allow: ['env:REGION']}"),
+    Code("DML025", "The lock does not fit",
+         "With `--locked` the templates of a spec must be those that its `spec.lock.yaml` pins by digest, "
+         "and git templates by commit. A lock that cannot be read is an error always.",
+         "dml run spec.yaml --locked", "dml template lock spec.yaml"),
     Code("DML101", "Does not fit the type of the target",
          "A metric or option is for another type of target than `target.type`, or two of them contradict "
          "each other: roc_auc is for classes, rmse for numbers, thresholds for two classes.",
@@ -131,6 +149,11 @@ _TABLE = (
     Code("DML109", "Without effect (warning)",
          "Something is asked for that another setting makes pointless, or a usual part is switched off.",
          "track: {enabled: false, register: churn}", "track: {register: churn}"),
+    Code("DML110", "The target's first rows speak against it (warning)",
+         "`dml validate` reads the first 200 rows of a CSV file: the target holds texts where numbers are to "
+         "be predicted, more than two classes where it is binary, the positive class in another spelling, or "
+         "it looks like an id. The rows below may be different, so this does not stop a run.",
+         "target: Churn\nevaluate: {metric: rmse}", "target: Churn\nevaluate: {metric: roc_auc}"),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,13 @@ from pydantic_core import ErrorDetails
 from declarative_ml.core.component import Component
 from declarative_ml.core.errors import Problem
 from declarative_ml.sources.base import Source
+from declarative_ml.spec.choices import choice_hint, choose, either, right_choice, special_tag
+from declarative_ml.spec.hints import Wrong, about, hint_for
+from declarative_ml.spec.letters import shortened
 from declarative_ml.spec.planned import is_planned_key, is_planned_value
-from declarative_ml.spec.positions import Path, Place, Positions, dotted
-from declarative_ml.spec.shapes import keys_of, models_at, sections_of_keys
+from declarative_ml.spec.positions import Node, Path, Place, Positions, dotted
+from declarative_ml.spec.shapes import keys_of, models_at, tag_of
+from declarative_ml.spec.unknown_keys import Meant, what_type_was_meant, what_was_meant
 
 _EXPECTED = {
     "string_type": "a text",
@@ -35,18 +39,11 @@ _RANGE = {
     "less_than": ("below", "lt"),
     "less_than_equal": ("at most", "le"),
 }
-_EXAMPLES = {
-    "name": "name: churn-model",
-    "data": "data: {source: table.csv}",
-    "target": "target: COLUMN",
-    "data.source": "source: table.csv",
-    "data.split": "split: {method: random, test: 0.2}",
-    "evaluate.threshold": "threshold: 0.5, or threshold: {maximize: f1}",
-    "model": "model: lightgbm",
-    "features": "features: auto, or a mapping from column to type",
-    "explain": "explain: {method: shap}, or explain: false",
-    "track": "track: {experiment: NAME}, or track: false",
-}
+_MOST_CHOICES = 6
+"""With more of them a message gives their number only."""
+
+_GUESSES = 200
+"""With more problems than this the file is no spec: guesses at the rest would only take time."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,7 @@ class _Finding:
     error: ErrorDetails
     path: Path
     value: Any
+    node: Node | None = None
 
     @property
     def kind(self) -> str:
@@ -77,9 +75,11 @@ class _Words:
 
     code: str
     message: str
-    hint: str | None = None
+    hint: str
     at_key: bool = False
     path: Path | None = None
+    meant: Meant | None = None
+    """For an unknown key."""
 
 
 def real_path(location: tuple[int | str, ...], data: Any, kind: str) -> Path:
@@ -96,17 +96,22 @@ def real_path(location: tuple[int | str, ...], data: Any, kind: str) -> Path:
 
 def explain_errors(errors: Iterable[ErrorDetails], data: Any, positions: Positions) -> list[Problem]:
     """One problem for each thing to repair; branches of a union that were not meant are left out."""
-    return [_problem(group, data, positions) for group in _meant(_findings(errors, data))]
+    groups = _meant(_findings(errors, data, positions))
+    said = _without_consequences(
+        [(group[0], _explain(group, data, guess=number < _GUESSES)) for number, group in enumerate(groups)]
+    )
+    return [_problem(finding, words, positions) for finding, words in said]
 
 
 def faults(errors: Iterable[ErrorDetails], data: Any) -> list[tuple[Path, str]]:
     """Path and pydantic kind of the same faults that `explain_errors` speaks of."""
-    return [(group[0].path, group[0].kind) for group in _meant(_findings(errors, data))]
+    return [(group[0].path, group[0].kind) for group in _meant(_findings(errors, data, Positions()))]
 
 
-def _findings(errors: Iterable[ErrorDetails], data: Any) -> list[_Finding]:
+def _findings(errors: Iterable[ErrorDetails], data: Any, positions: Positions) -> list[_Finding]:
     paths = [(error, real_path(error["loc"], data, error["type"])) for error in errors]
-    return [_Finding(error, path, _value_at(data, path)) for error, path in paths]
+    nodes = positions.nodes
+    return [_Finding(error, path, _value_at(data, path), nodes.get(path)) for error, path in paths]
 
 
 def _has(data: Any, part: str | int) -> bool:
@@ -131,64 +136,116 @@ def _meant(findings: list[_Finding]) -> list[list[_Finding]]:
         # Entries with faults of their own are not counted, so a list may look shorter than it is.
         if finding.kind != "too_short" or len(finding.value) < finding.context["min_length"]:
             groups.setdefault(finding.path, []).append(finding)
+    above = {path[:length] for path in groups for length in range(len(path))}
     meant = []
     for path, group in groups.items():
         precise = [finding for finding in group if not finding.is_mismatch]
         if precise:
             meant += [[finding] for finding in precise]
-        elif not any(len(other) > len(path) and other[: len(path)] == path for other in groups):
+        elif path not in above:
             meant.append(group)
     return meant
 
 
-def _problem(group: list[_Finding], data: Any, positions: Positions) -> Problem:
-    words = _explain(group, data)
-    path = group[0].path if words.path is None else words.path
+def _without_consequences(said: list[tuple[_Finding, _Words]]) -> list[tuple[_Finding, _Words]]:
+    """Without the keys that are missing because they are misspelled, and what follows from a missing type."""
+    meant = [words.meant.path for _, words in said if words.meant and words.meant.path]
+    begun = {path[:length] for path in meant for length in range(1, len(path) + 1)}
+    retyped = {path[:-1] for path in meant if path[-1] in ("type", "method")}
+
+    def follows(finding: _Finding, words: _Words) -> bool:
+        if finding.kind == "missing":
+            return finding.path in begun
+        return words.meant is not None and words.meant.by_type and finding.path[:-1] in retyped
+
+    return [(finding, words) for finding, words in said if not follows(finding, words)]
+
+
+def _problem(finding: _Finding, words: _Words, positions: Positions) -> Problem:
+    path = finding.path if words.path is None else words.path
     place: Place = positions.key(path) if words.at_key else positions.value(path)
     return Problem(
-        words.code, words.message, file=place.file, line=place.line, column=place.column,
-        width=place.width, path=dotted(path), hint=words.hint,
+        words.code, shortened(words.message), file=place.file, line=place.line, column=place.column,
+        width=place.width, path=dotted(path), hint=shortened(words.hint),
     )  # fmt: skip
 
 
-def _explain(group: list[_Finding], data: Any) -> _Words:
+def _explain(group: list[_Finding], data: Any, *, guess: bool = True) -> _Words:
     first = group[0]
     if first.is_mismatch:
         return _mismatch(group, data)
     if first.kind in _RANGE:
-        return _out_of_range(first)
+        return _out_of_range(first, data)
     special: dict[str, Callable[[_Finding, Any], _Words]] = {
-        "extra_forbidden": _unknown_key,
         "missing": _missing_key,
         "union_tag_not_found": _missing_tag,
         "union_tag_invalid": _unknown_tag,
         "string_pattern_mismatch": _wrong_form,
+        "string_too_short": _wrong_size,
+        "string_too_long": _wrong_size,
         "too_short": _wrong_length,
         "too_long": _wrong_length,
     }
+    if first.kind == "extra_forbidden":
+        return _unknown_key(first, data, guess=guess)
     if first.kind in special:
         return special[first.kind](first, data)
     message = re.sub(r"^(Value|Assertion) error, ", "", first.error["msg"])
     if first.kind not in ("value_error", "assertion_error"):
         message = f"{message[:1].lower()}{message[1:]}"
     where = f"{dotted(first.path)}: " if first.path else ""
-    return _Words("DML018", f"{where}{message}", at_key=isinstance(first.value, dict))
+    hint = _hint_of_rule(first, message, data)
+    return _Words("DML018", f"{where}{message}", hint, at_key=isinstance(first.value, dict))
+
+
+def _hint_of_rule(finding: _Finding, message: str, data: Any) -> str:
+    """The way out of what a section's own check refused: of two keys that it names keep one."""
+    names = quoted(message)
+    if message.startswith("give either") and isinstance(finding.value, dict):
+        there = [name for name in names if finding.value.get(name) is not None]
+        return f"delete {either(there)}" if len(there) > 1 else about((*finding.path, names[0]), data)
+    if "'sql'" in message:
+        return "for example sql: SELECT * FROM customers JOIN orders USING (customer_id)"
+    return about(finding.path, data)
 
 
 def _mismatch(group: list[_Finding], data: Any) -> _Words:
     path, value = group[0].path, group[0].value
     name = dotted(path) or "the spec"
     if value is None:
-        hint = f"for example {_EXAMPLES[name]}" if name in _EXAMPLES else "give a value, or delete the line"
-        return _Words("DML019", f"{name} has no value", hint, at_key=True)
+        return _Words("DML019", f"{name} has no value", _fill(group[0], data), at_key=True)
     choices = [choice for finding in group for choice in quoted(finding.context.get("expected", ""))]
     kinds = list(dict.fromkeys(_EXPECTED[each.kind] for each in group if each.kind in _EXPECTED))
+    node = group[0].node
+    width = node.place.width if node is not None and node.place.line else 0
+    length = len(value) if isinstance(value, str) else 0
+    wrong = Wrong(value, path, data, kinds, choices, width > length > 0, 0 < width < length)
     if choices and isinstance(value, str):
-        return _bad_choice(name, value, choices, kinds)
+        return _bad_choice(name, wrong)
     short = [_short_form(path, data)] if "a mapping" in kinds and _short_form(path, data) else []
-    wanted = _either([*(_plain(choice) for choice in choices), *short, *kinds])
-    message = f"{name} must be {wanted}, not {described(value)}"
-    return _Words("DML015", message, _type_hint(name, value, kinds))
+    named = [f"one of {len(choices)} names"] if len(choices) > _MOST_CHOICES else map(_plain, choices)
+    wanted = either([*named, *short, *kinds])
+    hint = hint_for(wrong)
+    if choices and not kinds:
+        known = right_choice(str(value).lower(), choices) if isinstance(value, bool) else None
+        hint = known or (hint if isinstance(value, list) else choose(choices))
+    return _Words("DML015", f"{name} must be {wanted}, not {described(value)}", hint)
+
+
+def _fill(finding: _Finding, data: Any) -> str:
+    """What to do about a key with nothing behind it."""
+    path = finding.path
+    if finding.node is not None and finding.node.text and isinstance(path[-1], int):
+        return f'to mean the text, write "{finding.node.text}"'
+    models = models_at({**data, str(path[0]): {}}, path) if len(path) == 1 else []
+    keys = {key for model in models for key in keys_of(model)}
+    known = set(keys_of(models_at(None, ())[0]))
+    below = [key for key in data if key in keys and key not in known]
+    if below:
+        return f"indent the lines that belong to it: {', '.join(below)}"
+    hint = about(path, data)
+    give = hint if hint.startswith("for example") else "give a value"
+    return f"{give}; or delete the line"
 
 
 def _short_form(path: Path, data: Any) -> str:
@@ -202,49 +259,15 @@ def _short_form(path: Path, data: Any) -> str:
     return short.get(dotted(path), "")
 
 
-def _bad_choice(name: str, value: str, choices: list[str], kinds: list[str]) -> _Words:
-    if is_planned_value(value):
-        message = f"{name}: {value!r} is not available in this version"
-        return _Words("DML013", message, _choose(choices, kinds))
-    hint = _nearest(value, choices) or _choose(choices, kinds)
-    if "true or false" in kinds and value.lower() in _TRUTH:
-        hint = f"write {_TRUTH[value.lower()]}"
-    return _Words("DML016", f"{name} cannot be {value!r}", hint)
-
-
-def _choose(choices: list[str], kinds: list[str]) -> str:
-    return f"choose {_either([*choices, *kinds])}"
+def _bad_choice(name: str, wrong: Wrong) -> _Words:
+    if is_planned_value(str(wrong.value)):
+        message = f"{name}: {wrong.value!r} is not available in this version"
+        return _Words("DML013", message, choose([*wrong.choices, *wrong.kinds]))
+    return _Words("DML016", f"{name} cannot be {wrong.value!r}", choice_hint(wrong))
 
 
 def _plain(choice: str) -> str:
     return choice if choice.isdigit() else repr(choice)
-
-
-_TRUTH = {"yes": "true", "on": "true", "y": "true", "true": "true",
-          "no": "false", "off": "false", "n": "false", "false": "false"}  # fmt: skip
-
-
-def _type_hint(name: str, value: Any, kinds: list[str]) -> str | None:
-    """How the value was probably meant."""
-    if isinstance(value, str):
-        if "true or false" in kinds and value.lower() in _TRUTH:
-            return f"write {_TRUTH[value.lower()]}"
-        if _is_number(value) and {"a number", "a whole number"} & set(kinds):
-            return "remove the quotation marks"
-        percent = re.fullmatch(r"([0-9.]+) ?%", value)
-        if percent and "a number" in kinds:
-            return f"write {float(percent[1]) / 100:g}"
-    if "a list" in kinds and not isinstance(value, dict | list):
-        return f"write [{value}]"
-    return f"for example {_EXAMPLES[name]}" if name in _EXAMPLES else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def described(value: Any) -> str:
@@ -264,13 +287,14 @@ def described(value: Any) -> str:
     return "nothing"
 
 
-def _out_of_range(finding: _Finding) -> _Words:
+def _out_of_range(finding: _Finding, data: Any) -> _Words:
     words, limit = _RANGE[finding.kind]
     bound = finding.context[limit]
     found = f"{finding.value:g}" if isinstance(finding.value, float) else finding.value
-    message = f"{dotted(finding.path)} must be {words} {bound:g}, not {found}"
+    message = f"{dotted(finding.path)} must be {words} {bound:,.15g}, not {found}"
     share = limit in ("lt", "le") and bound == 1 and 2 <= finding.value <= 100
-    return _Words("DML017", message, f"a share: write {finding.value / 100:g}" if share else None)
+    hint = f"a share: write {finding.value / 100:g}" if share else about(finding.path, data)
+    return _Words("DML017", message, hint)
 
 
 def _wrong_length(finding: _Finding, data: Any) -> _Words:
@@ -279,42 +303,57 @@ def _wrong_length(finding: _Finding, data: Any) -> _Words:
     found = finding.context.get("actual_length")
     name = dotted(finding.path)
     plural = "entry" if wanted.endswith(" 1") else "entries"
-    return _Words("DML017", f"{name} needs {wanted} {plural}, found {found}", at_key=True)
+    hint = about(finding.path, data)
+    return _Words("DML017", f"{name} needs {wanted} {plural}, found {found}", hint, at_key=True)
+
+
+_DELIMITERS = {"tab": r"\t", r"\t": r"\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+def _wrong_size(finding: _Finding, data: Any) -> _Words:
+    """A text that is empty, or longer than it may be."""
+    name, most = dotted(finding.path), finding.context.get("max_length")
+    if finding.kind == "string_too_short":
+        return _Words("DML018", f"{name} must not be empty", about(finding.path, data))
+    limit = "one character" if most == 1 else f"at most {most} characters"
+    meant = _DELIMITERS.get(str(finding.value).lower()) if finding.path[-1] == "delimiter" else None
+    hint = f'write "{meant}"' if meant else about(finding.path, data)
+    return _Words("DML018", f"{name} must be {limit}, not {finding.value!r}", hint)
 
 
 def _wrong_form(finding: _Finding, data: Any) -> _Words:
     name, value = dotted(finding.path), str(finding.value)
     if finding.path != ("name",):
-        return _Words("DML018", f"{name}: {value!r} does not have the form {finding.context['pattern']}")
+        message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
+        return _Words("DML018", message, about(finding.path, data))
     message = f"name {value!r} must be at most 63 lower-case letters, digits and inner hyphens"
-    slug = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:63].rstrip("-")
-    return _Words("DML018", message, f"for example {slug}" if slug else None)
+    ascii_only = unicodedata.normalize("NFKD", value.lower()).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:63].rstrip("-")
+    return _Words("DML018", message, f"for example {slug or 'churn-model'}")
 
 
 def _missing_key(finding: _Finding, data: Any) -> _Words:
     *parents, key = finding.path
     parent = tuple(parents)
-    name = dotted(finding.path)
     where = dotted(parent) or "the spec"
-    hint = f"add {_EXAMPLES[name]}" if name in _EXAMPLES else f"add '{key}: ...'"
+    example = about(finding.path, data)
+    hint = f"add {example.removeprefix('for example ')}" if example.startswith("for") else f"add '{key}: …'"
     return _Words("DML014", f"{where} needs the key '{key}'", hint, at_key=True, path=parent)
 
 
 def _missing_tag(finding: _Finding, data: Any) -> _Words:
     tag = _tag(finding)
-    name = dotted(finding.path)
-    names = [name for model in models_at(data, finding.path) for name in _tag_values(model, tag)]
-    hint = "add 'type: file'" if "path" in (finding.value or {}) else f"add '{tag}: ...': {_either(names)}"
-    return _Words("DML014", f"{name} needs the key '{tag}'", hint, at_key=True)
+    message = f"{dotted(finding.path)} needs the key '{tag}'"
+    meant = what_type_was_meant(finding.path, data)
+    if meant:
+        return _Words("DML014", message, meant[0], at_key=True, path=meant[1])
+    tags = [tag_of(model) for model in models_at(data, finding.path)]
+    names = either([each[1] for each in tags if each])
+    return _Words("DML014", message, f"add '{tag}: …': {names}", at_key=True)
 
 
 def _tag(finding: _Finding) -> str:
     return str(finding.context["discriminator"]).strip("'")
-
-
-def _tag_values(model: Any, tag: str) -> list[str]:
-    field = model.model_fields.get(tag)
-    return list(field.annotation.__args__) if field else []
 
 
 def _unknown_tag(finding: _Finding, data: Any) -> _Words:
@@ -324,12 +363,12 @@ def _unknown_tag(finding: _Finding, data: Any) -> _Words:
     where = dotted(path)
     if is_planned_value(value):
         message = f"{where}: {tag} {value!r} is not available in this version"
-        return _Words("DML013", message, _choose(choices, []), path=(*path, tag))
-    hint = _nearest(value, choices) or _choose(choices, [])
+        return _Words("DML013", message, choose(choices), path=(*path, tag))
+    hint = right_choice(value, choices) or special_tag(path, value, data) or choose(choices)
     return _Words("DML016", f"unknown {tag} {value!r} in {where}", hint, path=(*path, tag))
 
 
-def _unknown_key(finding: _Finding, data: Any) -> _Words:
+def _unknown_key(finding: _Finding, data: Any, *, guess: bool) -> _Words:
     *parents, last = finding.path
     parent, key = tuple(parents), str(last)
     where = f" in {dotted(parent)}" if parent else ""
@@ -338,36 +377,13 @@ def _unknown_key(finding: _Finding, data: Any) -> _Words:
     if key == "<<":
         hint = "YAML 1.2 has no merge keys: repeat the keys, or use profiles"
         return _Words("DML012", f"unknown key '<<'{where}", hint, at_key=True)
-    kind = _value_at(data, parent).get("type")
-    message = f"unknown key '{key}'{where}" + (f" (type {kind})" if isinstance(kind, str) and parent else "")
-    known = [name for model in models_at(data, parent) for name in keys_of(model)]
-    better = _nearest(key, known) or _other_section(key, parent)
-    known_keys = f"known keys: {', '.join(dict.fromkeys(known))}"
-    return _Words("DML012", message, better or known_keys, at_key=True)
-
-
-def _other_section(key: str, parent: Path) -> str | None:
-    """Where a key belongs that stands in the wrong section."""
-    top = keys_of(models_at(None, ())[0])
-    if parent and key in top:
-        return f"'{key}' belongs at the top level"
-    section = sections_of_keys().get(key)
-    if section and (section,) != parent:
-        return f"'{key}' belongs under '{section}'"
-    return None if parent else _nearest(key, top)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean '{by_lower[near[0]]}'?" if near else None
+    tags = [tag for model in models_at(data, parent) if (tag := tag_of(model))]
+    chosen = tags[0] if len(tags) == 1 and parent else None
+    message = f"unknown key '{key}'{where}" + (f" ({chosen[0]} {chosen[1]})" if chosen else "")
+    meant = what_was_meant(key, parent, data, guess=guess)
+    return _Words("DML012", message, meant.hint, at_key=True, meant=meant)
 
 
 def quoted(text: str) -> list[str]:
     """The choices in pydantic's "'a', 'b' or 3"."""
     return [single or number for single, number in re.findall(r"'([^']*)'|(\b\d+\b)", text)]
-
-
-def _either(words: list[str]) -> str:
-    words = list(dict.fromkeys(words))
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from declarative_ml.core.errors import DmlError, Problem, SpecError
 from declarative_ml.spec.checks import check_data, check_spec, unreadable
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.dump import resolve_sources, spec_digest
+from declarative_ml.spec.homes import LocalHome
+from declarative_ml.spec.lock import commits, drift, lock_path, read_lock
 from declarative_ml.spec.merge import merge, read_override
-from declarative_ml.spec.normalize import complete, expand_shorthands
-from declarative_ml.spec.positions import Node, Place, Positions, dotted
+from declarative_ml.spec.normalize import complete, expand_shorthands, rebase
+from declarative_ml.spec.positions import Node, Positions
 from declarative_ml.spec.references import References
+from declarative_ml.spec.templates import Templates, Used
 from declarative_ml.spec.validate import validate
 from declarative_ml.spec.yaml_reader import MAX_BYTES, read_yaml
+
+Lock = Literal["use", "require", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -33,32 +39,61 @@ class LoadedSpec:
     """Of the meaning, not of the text: the same for the same spec in another folder."""
     problems: tuple[Problem, ...] = ()
     """Warnings."""
+    templates: tuple[Used, ...] = ()
+    """What the spec extends, and what that extends."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The texts of templates that are not on this machine under the name that problems give them."""
 
 
 def load_spec(
-    path: str | Path, *, profile: str | None = None, overrides: Sequence[str] = (), data: bool = False
+    path: str | Path,
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    data: bool = False,
+    lock: Lock = "use",
 ) -> LoadedSpec:
     """Read and check the spec at `path`, with one profile and `a.b=value` overrides laid over it.
 
     `data` also reads the header of local data, so that unknown columns are found. Raises SpecError
     holding all problems, warnings included, when any of them is an error; with `data`, DataError when
-    unreadable data is all that is wrong.
+    unreadable data is all that is wrong. Git templates come at the commits of the spec's lock; `require`
+    makes any other difference from the lock a problem, `ignore` reads no lock.
     """
     path = Path(path)
-    text, found = _read_text(path)
-    node, problems = (None, found) if text is None else _read_document(text, path, profile, overrides)
-    if text is None or node is None:
+    text, problems = _read_text(path)
+    if text is None:
         raise SpecError(problems)
+    locked = None if lock == "ignore" else read_lock(lock_path(path), problems)
+    templates = Templates(commits(locked))
+    node = _read_document(text, path, profile, overrides, templates)
+    problems += templates.problems
+    if lock == "require":
+        problems += drift(locked, templates.used, lock_path(path))
+    if node is None:
+        raise SpecError(problems, texts=templates.texts)
     positions = Positions.of(node)
     validated = validate(node, positions, problems)
     problems += validated.problems
     folder = path.resolve().parent
     if validated.sound is not None:
         problems += _check(resolve_sources(validated.sound, folder), positions, problems, data=data)
+    if any(problem.code == "DML022" for problem in problems):
+        # What is missing may be what the template would have brought.
+        problems = [problem for problem in problems if problem.code != "DML014"]
     if validated.spec is None or _has_errors(problems):
-        raise SpecError(_in_order(problems))
+        raise SpecError(_in_order(problems), texts=templates.texts)
     spec, digest = resolve_sources(validated.spec, folder), spec_digest(validated.spec)
-    return LoadedSpec(spec, path, positions, text, digest, tuple(_in_order(problems)))
+    return LoadedSpec(
+        spec,
+        path,
+        positions,
+        text,
+        digest,
+        tuple(_in_order(problems)),
+        tuple(templates.used),
+        templates.texts,
+    )
 
 
 _NEEDS_ALL = ("DML105", "DML106", "DML109")
@@ -126,24 +161,29 @@ def _near_file(path: Path) -> str | None:
 
 
 def _read_document(
-    text: str, path: Path, profile: str | None, overrides: Sequence[str]
-) -> tuple[Node | None, list[Problem]]:
-    """The whole document with overlays and references resolved; None when it is no mapping at all."""
+    text: str, path: Path, profile: str | None, overrides: Sequence[str], templates: Templates
+) -> Node | None:
+    """The whole document with templates, overlays and references resolved; None when it is no mapping.
+
+    What is wrong is in `templates.problems`.
+    """
     root, problems = read_yaml(text, str(path))
+    templates.problems = problems
     if root is None and problems:
-        return None, problems
+        return None
     if root is None or not root.is_mapping:
-        return None, [*problems, _not_a_mapping(root, str(path))]
-    base, profiles = _split_profiles(root, problems)
-    document = expand_shorthands(base)
-    for name, overlay in profiles.items():
+        problems.append(_not_a_mapping(root, str(path)))
+        return None
+    home = LocalHome(str(path), None, path.resolve())
+    document = templates.assemble(root, home)
+    for name, overlays in templates.profiles.items():
         if name != profile:
-            problems += _check_profile(document, overlay)
-    for overlay in (*_chosen_profile(profile, profiles, path, problems), *_read_all(overrides, problems)):
+            for overlay in overlays:
+                problems += _check_profile(document, overlay)
+    for overlay in (*_chosen_profile(profile, templates, path), *_read_all(overrides, problems)):
         document = merge(document, expand_shorthands(overlay), problems)
-    references = References(path.resolve().parent, os.environ, problems)
-    document = references.resolve(document)
-    return complete(expand_shorthands(document)), problems
+    document = References(templates.homes, home, os.environ, problems).resolve(document)
+    return rebase(complete(expand_shorthands(document)), templates.homes, home.folder)
 
 
 def _not_a_mapping(root: Node | None, file: str) -> Problem:
@@ -155,21 +195,6 @@ def _not_a_mapping(root: Node | None, file: str) -> Problem:
     place = root.place
     message = f"a spec is a mapping of keys to values, but this is {kind}"
     return Problem("DML008", message, file=file, line=place.line, column=place.column, hint=hint)
-
-
-def _split_profiles(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, Node]]:
-    """The document without `profiles`, and the profiles by name."""
-    node = root.value.get("profiles")
-    base = replace(root, value={name: child for name, child in root.value.items() if name != "profiles"})
-    if node is None:
-        return base, {}
-    profiles = node.value if node.is_mapping else {"profiles": node}
-    for name, profile in profiles.items():
-        if not profile.is_mapping:
-            where = profile.key or profile.place
-            path = dotted(("profiles", name) if node.is_mapping else ("profiles",))
-            problems.append(_problem_at(where, "DML015", f"{path} must be a mapping of keys", path))
-    return base, {name: profile for name, profile in profiles.items() if profile.is_mapping}
 
 
 def _check_profile(document: Node, overlay: Node) -> list[Problem]:
@@ -184,24 +209,24 @@ def _check_profile(document: Node, overlay: Node) -> list[Problem]:
     return [problem for problem in problems if (problem.file, problem.line, problem.column) in inside]
 
 
-def _problem_at(place: Place, code: str, message: str, path: str, hint: str | None = None) -> Problem:
-    return Problem(
-        code, message, file=place.file, line=place.line, column=place.column, width=place.width,
-        path=path, hint=hint,
-    )  # fmt: skip
-
-
-def _chosen_profile(
-    name: str | None, profiles: dict[str, Node], path: Path, problems: list[Problem]
-) -> list[Node]:
+def _chosen_profile(name: str | None, templates: Templates, path: Path) -> list[Node]:
     if name is None:
         return []
-    if name in profiles:
-        return [profiles[name]]
-    known = ", ".join(profiles)
+    if name in templates.profiles:
+        return [_in_layer(overlay, f"profile {name}") for overlay in templates.profiles[name]]
+    known = ", ".join(templates.profiles)
     hint = f"the spec has {known}" if known else "the spec has no 'profiles'"
-    problems.append(Problem("DML010", f"unknown profile {name!r}", file=str(path), hint=hint))
+    templates.problems.append(Problem("DML010", f"unknown profile {name!r}", file=str(path), hint=hint))
     return []
+
+
+def _in_layer(node: Node, layer: str) -> Node:
+    value = node.value
+    if isinstance(value, dict):
+        value = {name: _in_layer(child, layer) for name, child in value.items()}
+    elif isinstance(value, list):
+        value = [_in_layer(child, layer) for child in value]
+    return replace(node, value=value, place=replace(node.place, layer=layer))
 
 
 def _read_all(overrides: Sequence[str], problems: list[Problem]) -> list[Node]:

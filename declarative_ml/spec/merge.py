@@ -1,7 +1,8 @@
-"""The one merge rule, for profiles and `--set`.
+"""The one merge rule, for templates, profiles and `--set`.
 
 Mappings merge deeply, except that a mapping whose `type`, `method` or `format` changes is replaced;
-anything else replaces; null unsets; `key+: [..]` appends to a list.
+anything else replaces; null unsets; `key+: [..]` appends to a list. A key with nothing behind it is no
+null: it stays, for validation to speak of.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ _NOT_KINDS: frozenset[Path] = frozenset({("target",)})
 def merge(base: Node, overlay: Node, problems: list[Problem], path: Path = ()) -> Node:
     """`overlay` laid over `base`. What cannot be merged is added to `problems`."""
     if not (base.is_mapping and overlay.is_mapping):
-        return overlay
+        return replace(overlay, over=base)
     merged = {} if _changes_kind(base, overlay, path) else dict(base.value)
     for name, node in overlay.value.items():
         if name.endswith("+") and isinstance(node.value, list):
             _append(merged, name[:-1], node, problems, path)
-        elif node.value is None:
+        elif node.value is None and node.text != "":
             merged.pop(name, None)
         elif name in merged:
             merged[name] = merge(merged[name], node, problems, (*path, name))

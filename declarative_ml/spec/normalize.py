@@ -6,9 +6,12 @@ hold a `${reference}` wait until it is resolved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from declarative_ml.spec.homes import Home
 from declarative_ml.spec.positions import Node
 
 Expand = Callable[[Node], Node]
@@ -30,6 +33,32 @@ def complete(root: Node) -> Node:
         return replace(node, value={"method": Node("random", node.place, node.key), **node.value})
 
     return _change(root, "data", lambda data: _change(data, "split", with_method))
+
+
+def rebase(root: Node, homes: Mapping[str, Home], folder: Path | None) -> Node:
+    """Paths of data that a template in another folder says, as the spec in `folder` would say them."""
+
+    def path(node: Node) -> Node:
+        if isinstance(node.value, list):
+            return replace(node, value=[path(item) for item in node.value])
+        home = homes.get(node.place.file)
+        there = home.folder if home is not None else None
+        if not isinstance(node.value, str) or there is None or folder is None or there == folder:
+            return node
+        if Path(node.value).is_absolute() or node.value.startswith("~"):
+            return node
+        return replace(node, value=Path(os.path.relpath(there / node.value, folder)).as_posix())
+
+    def source(node: Node) -> Node:
+        return _change(node, "path", path)
+
+    def split(node: Node) -> Node:
+        return _change(_change(node, "test", source), "validation", source)
+
+    def data(node: Node) -> Node:
+        return _change(_change(_change(node, "source", source), "sources", _each(source)), "split", split)
+
+    return _change(root, "data", data)
 
 
 def _change(node: Node, name: str, expand: Expand) -> Node:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 _KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(
-        ["extends", "params", "checks", "tune", "gates", "tests", "convert", "serve", "deploy", "monitor"]
-    ),
+    "": frozenset(["checks", "tune", "gates", "tests", "convert", "serve", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
     "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),

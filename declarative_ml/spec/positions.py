@@ -21,6 +21,8 @@ class Place:
     line: int = 0
     column: int = 0
     width: int = 1
+    layer: str = ""
+    """The profile that the value came with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class Node:
     """Where the key stands, for a value of a mapping."""
     text: str | None = None
     """The scalar as written, where YAML reads it as a number, true, false or null."""
+    via: tuple[str, ...] = ()
+    """The references that the value came through, each with its place."""
+    over: Node | None = None
+    """What the value replaced."""
 
     @property
     def is_mapping(self) -> bool:

@@ -64,10 +64,11 @@ def _sections() -> list[_Section]:
 def reference_page() -> str:
     """The whole page as Markdown."""
     schema = spec_schema()
-    definitions: dict[str, Schema] = schema.pop("$defs")
+    definitions: dict[str, Schema] = schema["$defs"]
     sections = _sections()
     links = {section.definition: f"[{_short(section)}](#{section.anchor})" for section in sections}
-    parts = [_HEAD, "\n## The whole spec\n\n", *_table(schema, links)]
+    links["Profile"] = "parts of a spec"
+    parts = [_HEAD, "\n## The whole spec\n\n", *_table(definitions["Spec"], links)]
     for section in sections:
         definition = definitions[section.definition]
         parts.append(f"\n{'#' * section.level} {section.heading}\n\n{definition['description']}\n\n")

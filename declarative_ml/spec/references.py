@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
 from typing import Any
 
 from declarative_ml.core.errors import Problem
+from declarative_ml.spec.homes import Home, TemplateError
 from declarative_ml.spec.positions import Node
 from declarative_ml.spec.yaml_reader import MAX_SCALAR, resolve_scalar
 
@@ -25,7 +25,10 @@ _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 class References:
     """Replaces references below a node, and collects the ones that lead nowhere."""
 
-    folder: FilePath
+    homes: Mapping[str, Home]
+    """Label -> home of the files that the document was read from."""
+    main: Home
+    """The spec's own, for values from the command line."""
     environment: Mapping[str, str]
     problems: list[Problem]
 
@@ -44,9 +47,10 @@ class References:
         whole = _REFERENCE.fullmatch(text)
         if whole is not None and whole[1] is not None:
             found = self._find(whole[1], node)
-            return self._typed(found, node, is_file=whole[1].startswith("file:"))
+            typed = self._typed(found, node, is_file=whole[1].startswith("file:"))
+            return replace(typed, via=(*node.via, text))
         found = _REFERENCE.sub(lambda match: "${" if match[1] is None else self._find(match[1], node), text)
-        return replace(node, value=found)
+        return replace(node, value=found, via=(*node.via, text) if _is_looked_up(text) else node.via)
 
     def _typed(self, found: str, node: Node, *, is_file: bool) -> Node:
         if is_file:
@@ -58,11 +62,18 @@ class References:
 
     def _find(self, reference: str, node: Node) -> str:
         """The text behind a reference; "" with a problem where there is none."""
+        home = self.homes.get(node.place.file, self.main)
         variable = _ENVIRONMENT.fullmatch(reference)
+        if variable is not None or reference.startswith("file:"):
+            wanted = f"env:{variable[1]}" if variable else reference
+            if home.allowed is not None and wanted not in home.allowed:
+                return self._refuse(wanted, home, node)
         if variable is not None:
             return self._variable(variable[1], variable[2], node)
         if reference.startswith("file:"):
-            return self._file(reference.removeprefix("file:"), node)
+            return self._file(reference.removeprefix("file:"), home, node)
+        if reference.startswith("params."):
+            return self._param(reference.removeprefix("params."), home, node)
         hint = "known: ${env:NAME}, ${env:NAME:-default}, ${file:path}; write $${ for a plain ${"
         if reference.isidentifier():
             hint = f"did you mean ${{env:{reference}}}?"
@@ -77,27 +88,42 @@ class References:
         hint = f"set it, or give a default: ${{env:{name}:-value}}"
         return self._fail(f"the environment variable {name} is not set", hint, node)
 
-    def _file(self, name: str, node: Node) -> str:
-        path = self.folder / name
+    def _param(self, name: str, home: Home, node: Node) -> str:
+        """A param that was neither given nor overridden: said once for each template."""
+        message = f"the param '{name}' of {home.label} has no value"
+        if any(problem.message == message for problem in self.problems):
+            return ""
+        hint = f"give it: extends: {{use: …, with: {{{name}: …}}}}"
+        return self._fail(message, hint, node, code="DML023")
+
+    def _refuse(self, wanted: str, home: Home, node: Node) -> str:
+        message = f"the template {home.label} may not use {wanted}"
+        hint = f"where you trust it: extends: {{use: …, allow: ['{wanted}']}}"
+        return self._fail(message, hint, node, code="DML024")
+
+    def _file(self, name: str, home: Home, node: Node) -> str:
         try:
-            with path.open("rb") as stream:
-                content = stream.read(MAX_SCALAR + 1)
+            content = home.beside(name).content(MAX_SCALAR)
             text = content.decode("utf-8-sig")
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            return self._fail(f"cannot read {name}: {reason}", "paths are relative to the spec", node)
+        except TemplateError as error:
+            hint = "paths are relative to the file that says them"
+            return self._fail(f"cannot read {name}: {error.message}", hint, node)
         except UnicodeDecodeError:
             return self._fail(f"{name} is not UTF-8 text", "save it as UTF-8", node)
         if len(content) > MAX_SCALAR:
             return self._fail(f"{name} is larger than {MAX_SCALAR:,} bytes", None, node)
         return text.removesuffix("\n").removesuffix("\r")
 
-    def _fail(self, message: str, hint: str | None, node: Node) -> str:
+    def _fail(self, message: str, hint: str | None, node: Node, code: str = "DML009") -> str:
         place = node.place
         self.problems.append(
             Problem(
-                "DML009", message, file=place.file, line=place.line, column=place.column,
+                code, message, file=place.file, line=place.line, column=place.column,
                 width=place.width, hint=hint,
             )
         )  # fmt: skip
         return ""
+
+
+def _is_looked_up(text: str) -> bool:
+    return any(match[1] is not None for match in _REFERENCE.finditer(text))

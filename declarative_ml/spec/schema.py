@@ -19,8 +19,8 @@ Schema = dict[str, Any]
 
 _REFERENCE: Schema = {
     "type": "string",
-    "pattern": r"^\$\{(env|file):.+\}$",
-    "description": "${env:NAME}, ${env:NAME:-default} or ${file:path}",
+    "pattern": r"^\$\{(env:|file:|params\.).+\}$",
+    "description": "${env:NAME}, ${env:NAME:-default}, ${file:path}, or in a template ${params.NAME}",
 }
 _AS_WRITTEN = ["string", "number", "boolean"]
 """A text may look like a number in YAML: it is taken as written."""
@@ -37,10 +37,99 @@ def spec_schema() -> Schema:
     _require_tags(definitions)
     _add_shorthands(schema["properties"], definitions)
     definitions["Reference"] = _REFERENCE
-    schema["properties"]["profiles"] = _profiles(list(schema["properties"]))
-    schema["title"] = "declarative-ml spec, version 1"
-    about = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return {**about, **schema, "$defs": dict(sorted(definitions.items()))}
+    parts = {f"Partial{name}": _partial(part) for name, part in definitions.items() if name != "Reference"}
+    overlay = _partial(schema)
+    for whole in (schema, overlay):
+        whole["title"] = "declarative-ml spec, version 1"
+    schema["properties"] |= _ABOVE
+    profiles = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Profile"}}
+    schema["properties"]["profiles"] = {**profiles, "description": "Named variants of this spec"}
+    definitions |= parts
+    definitions["Spec"] = schema
+    definitions["Profile"] = {
+        **overlay,
+        "title": "Profile",
+        "description": "Laid over the spec by `--profile NAME`: null unsets, `key+` appends to a list",
+    }
+    above = {**_ABOVE, "profiles": schema["properties"]["profiles"]}
+    definitions["Extended"] = {**overlay, "properties": {**overlay["properties"], **above}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "declarative-ml spec, version 1",
+        "type": "object",
+        # What a template brings need not be said again.
+        "if": {"anyOf": [{"required": ["extends"]}, {"required": ["params"]}]},
+        "then": {"$ref": "#/$defs/Extended"},
+        "else": {"$ref": "#/$defs/Spec"},
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+_EXTENDS_ONE: Schema = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["use"],
+            "properties": {
+                "use": {"type": "string", "description": "The template: a name, a path, pkg:… or git+…"},
+                "with": {"type": "object", "description": "Values of the template's params"},
+                "allow": {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": "^(env|file):.+$"},
+                    "description": "References that a template from elsewhere may use: env:NAME, file:path",
+                },
+            },
+        },
+    ]
+}
+_PARAM: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["type"],
+    "properties": {
+        "type": {"enum": ["string", "integer", "number", "boolean", "list", "mapping"]},
+        "default": {"description": "Taken when the param is not given; null leaves the key out"},
+        "choices": {"type": "array", "minItems": 1, "description": "All values that it can have"},
+        "pattern": {"type": "string", "description": "A regular expression that the whole text must match"},
+        "description": {"type": "string"},
+        "required": {"type": "boolean", "description": "true: it must be given, even where it is overridden"},
+    },
+}
+_ABOVE: dict[str, Schema] = {
+    "extends": {
+        "anyOf": [*_EXTENDS_ONE["anyOf"], {"type": "array", "items": _EXTENDS_ONE}],
+        "description": "Templates below this spec, lowest priority first",
+    },
+    "params": {
+        "type": "object",
+        "additionalProperties": _PARAM,
+        "description": "Declares what a template can be given by `with`; used as ${params.NAME}",
+    },
+}
+
+
+def _partial(value: Any) -> Any:
+    """The schema of an overlay: nothing is required, null unsets, `key+` appends to a list."""
+    if isinstance(value, list):
+        return [_partial(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _partial(item) for key, item in value.items() if key != "required"}
+    reference = found.get("$ref", "")
+    if reference and not reference.endswith("/Reference"):
+        found["$ref"] = reference.replace("#/$defs/", "#/$defs/Partial")
+    properties = found.get("properties")
+    if isinstance(properties, dict) and found.get("type") == "object":
+        more = {f"{name}+": item for name, item in properties.items() if _is_list(value["properties"][name])}
+        nullable = {name: {"anyOf": [item, {"type": "null"}]} for name, item in properties.items()}
+        found["properties"] = {**nullable, **more}
+    return found
+
+
+def _is_list(value: Schema) -> bool:
+    return value.get("type") == "array" or any(_is_list(item) for item in value.get("anyOf", ()))
 
 
 def _writable(value: Any, *, as_text: bool) -> Any:
@@ -111,15 +200,6 @@ def _or(parent: dict[str, Any], name: str, short: Schema) -> None:
     outside: Schema = {key: value.pop(key) for key in ("description", "default") if key in value}
     branches = value["anyOf"] if list(value) == ["anyOf"] else [value]
     parent[name] = {"anyOf": [short, *branches], **outside}
-
-
-def _profiles(keys: list[str]) -> Schema:
-    overlay = {
-        "type": "object",
-        "propertyNames": {"enum": [*keys, *(f"{key}+" for key in keys)]},
-        "description": "Laid over the spec by `--profile NAME`: null unsets, `key+` appends to a list",
-    }
-    return {"type": "object", "additionalProperties": overlay, "description": "Named variants of this spec"}
 
 
 def schema_text() -> str:

@@ -8,12 +8,16 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.positions import Path, dotted
 
 TAGS = ("type", "method")
 """Keys that choose between the models of a union."""
+
+ABOVE = ("extends", "params", "profiles")
+"""Keys of the top level that are gone before a document becomes a Spec."""
 
 
 def models_at(data: Any, path: Path) -> list[type[BaseModel]]:
@@ -23,6 +27,59 @@ def models_at(data: Any, path: Path) -> list[type[BaseModel]]:
         annotations = [child for each in _fitting(annotations, data) for child in _children(each, part)]
         data = _step(data, part)
     return [each for each in _fitting(annotations, data) if _is_model(each)]
+
+
+def branches_at(data: Any, path: Path) -> list[type[BaseModel]]:
+    """The models that may describe the mapping at `path`, whatever its `type` or `method` is."""
+    return models_at(_without_tags(data, path), path)
+
+
+def tag_of(model: type[BaseModel]) -> tuple[str, str] | None:
+    """The key and value that choose this model from its union: ("type", "mlp")."""
+    for tag in TAGS:
+        choices = _choices(model, tag)
+        if len(choices) == 1:
+            return tag, str(choices[0])
+    return None
+
+
+def field_at(data: Any, path: Path) -> FieldInfo | None:
+    """The field that describes the value at `path`; for an entry of a list that of the list."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    if not path:
+        return None
+    for model in models_at(data, path[:-1]):
+        for name, field in model.model_fields.items():
+            if (field.alias or name) == path[-1]:
+                return field
+    return None
+
+
+def section_of(path: Path) -> str:
+    """The section of a mapping at `path`, dotted: the same for each column, source and member."""
+    names = [part for part in path if isinstance(part, str)]
+    if names[:1] == ["features"]:
+        names[1:2] = ["*"] if len(names) > 1 else []
+    elif names[:2] in (["data", "sources"], ["data", "split"]) and len(names) > 2:
+        names[1:3] = ["source"]
+    elif names[:2] == ["model", "members"] and len(path) > 2:
+        names[1:2] = []
+    return ".".join(names)
+
+
+def place_of(path: Path) -> str:
+    """The place of a value, dotted: the same for each column, source and member; `[]` for a list's entry."""
+    if not path:
+        return ""
+    if isinstance(path[-1], int):
+        return f"{place_of(path[:-1])}[]"
+    if len(path) == 2 and path[0] == "features":
+        return "features.*"
+    if len(path) == 3 and path[:2] == ("data", "sources"):
+        return "data.source"
+    section = section_of(path[:-1])
+    return f"{section}.{path[-1]}" if section else path[-1]
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -58,6 +115,17 @@ def _fitting(annotations: list[Any], data: Any) -> list[Any]:
         if chosen:
             return chosen
     return branches
+
+
+def _without_tags(data: Any, path: Path) -> Any:
+    """`data` down to `path` only, and there without what chooses between models."""
+    if not path:
+        return {}
+    below = _without_tags(_step(data, path[0]), path[1:])
+    if isinstance(path[0], int):
+        return [*[None] * path[0], below]
+    tags = {tag: data[tag] for tag in TAGS if isinstance(data, dict) and tag in data}
+    return {**tags, path[0]: below}
 
 
 def _flatten(annotation: Any) -> Iterator[Any]:

@@ -36,14 +36,15 @@ def validate(root: Node, positions: Positions, known: Sequence[Problem] = ()) ->
     and a whole number may be written `1e3`.
     """
     data = root.plain()
+    spoken_of = {(problem.file, problem.line, problem.column) for problem in known}
+    refused = _paths_at(positions, spoken_of)
     spec, errors = _build(data)
     while spec is None and _grant(errors, data, positions):
         spec, errors = _build(data)
     if spec is not None:
-        return Validated(spec, [], spec)
-    spoken_of = {(problem.file, problem.line, problem.column) for problem in known}
-    problems = explain_errors(_fresh(errors, data, positions, spoken_of), data, positions)
-    return Validated(None, problems, _sound_part(data, errors))
+        return Validated(spec, [], _sound_part(data, [], refused) if refused else spec)
+    problems = explain_errors(_fresh(errors, data, refused), data, positions)
+    return Validated(None, problems, _sound_part(data, errors, refused))
 
 
 def _build(data: Any) -> tuple[Spec | None, list[ErrorDetails]]:
@@ -79,31 +80,46 @@ def _holder(data: Any, path: Path) -> Any:
     return data
 
 
-def _fresh(
-    errors: list[ErrorDetails], data: Any, positions: Positions, spoken_of: set[tuple[str, int, int]]
-) -> list[ErrorDetails]:
+def _paths_at(positions: Positions, places: set[tuple[str, int, int]]) -> set[Path]:
+    """The paths of the values that stand at these places of files."""
+    return {
+        path
+        for path, node in positions.nodes.items()
+        if path and node.place.line and (node.place.file, node.place.line, node.place.column) in places
+    }
+
+
+def _fresh(errors: list[ErrorDetails], data: Any, refused: set[Path]) -> list[ErrorDetails]:
     """The errors that are not the consequence of a reference or scalar that was already refused."""
+    above = {path[:length] for path in refused for length in range(len(path))}
 
-    def place(error: ErrorDetails) -> tuple[str, int, int] | None:
-        node = positions.nodes.get(real_path(error["loc"], data, error["type"]))
-        return None if node is None else (node.place.file, node.place.line, node.place.column)
+    def is_fresh(error: ErrorDetails) -> bool:
+        path = real_path(error["loc"], data, error["type"])
+        return path not in refused and not (error["type"] == "value_error" and path in above)
 
-    return [error for error in errors if place(error) not in spoken_of]
+    return [error for error in errors if is_fresh(error)]
 
 
-def _sound_part(data: Any, errors: list[ErrorDetails]) -> Spec | None:
+def _sound_part(data: Any, errors: list[ErrorDetails], refused: set[Path]) -> Spec | None:
     """The document without what the errors name, so that later checks can still speak of the rest."""
     data = copy.deepcopy(data)
+    _take_out(data, {_faulty(path, "") for path in refused})
+    spec = None
     for _ in range(_ROUNDS):
+        if errors or spec is None:
+            spec, errors = _build(data)
+        if spec is not None:
+            return spec
         paths = {_faulty(path, kind) for path, kind in faults(errors, data)}
         if () in paths:
             return None
-        for path in sorted(paths, key=len, reverse=True):
-            _holder(data, path).pop(path[-1], None)
-        spec, errors = _build(data)
-        if spec is not None:
-            return spec
+        _take_out(data, paths)
     return None
+
+
+def _take_out(data: Any, paths: set[Path]) -> None:
+    for path in sorted(paths, key=len, reverse=True):
+        _holder(data, path).pop(path[-1], None)
 
 
 def _faulty(path: Path, kind: str) -> Path:

@@ -16,6 +16,7 @@ import yaml
 
 from declarative_ml.core.errors import Problem
 from declarative_ml.spec.positions import Node, Place
+from declarative_ml.spec.yaml_faults import character_problem, syntax_problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -31,6 +32,13 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+_TAG_HINTS = {
+    "include": "to build on another file, name it under 'extends'",
+    "import": "to build on another file, name it under 'extends'",
+    "env": "a variable of the environment is written ${env:NAME}",
+    "env_var": "a variable of the environment is written ${env:NAME}",
+}
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -72,9 +80,9 @@ def read_yaml(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     except _StopError as stop:
         return None, [*reader.problems, stop.problem]
     except yaml.MarkedYAMLError as error:
-        return None, [*reader.problems, _syntax_problem(error, text, file)]
+        return None, [*reader.problems, syntax_problem(error, text, file)]
     except yaml.YAMLError as error:
-        return None, [*reader.problems, _character_problem(error, text, file)]
+        return None, [*reader.problems, character_problem(error, text, file)]
     return root, reader.problems
 
 
@@ -139,9 +147,10 @@ class _Reader:
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
-            place = self._place(event, len(str(event.tag).rpartition(":")[2]) + 2)
-            hint = "remove it; quote a value to make it text"
-            message = f"YAML tag {event.tag!r} is not allowed"
+            tag = re.sub("^tag:yaml.org,2002:", "!!", str(event.tag))
+            place = self._place(event, len(tag))
+            hint = _TAG_HINTS.get(tag.strip("!").lower(), "remove it; quote a value to make it text")
+            message = f"YAML tag {tag!r} is not allowed"
             self.problems.append(self.problem("DML005", message, place, hint))
 
     def _scalar(self, event: Any) -> None:
@@ -153,10 +162,12 @@ class _Reader:
             )
         value = text if event.style else resolve_scalar(text)
         if isinstance(value, float) and not math.isfinite(value):
-            self.problems.append(self.problem("DML021", f"{text} is not a finite number", place))
+            hint = "write a number, or put it in quotation marks to make it text"
+            self.problems.append(self.problem("DML021", f"{text} is not a finite number", place, hint))
             value = 0.0
         if not _is_unicode(text):
-            self.problems.append(self.problem("DML021", "half of a surrogate pair is not a character", place))
+            message, hint = "half of a surrogate pair is not a character", "write the character itself"
+            self.problems.append(self.problem("DML021", message, place, hint))
             value = text = "?"
         node = Node(value, place, text=None if isinstance(value, str) else text)
         self._add(node, event.anchor, 1, 1)
@@ -213,6 +224,10 @@ class _Reader:
     def _add_pair(self, parent: _Open, node: Node) -> None:
         key = parent.key
         assert key is not None
+        if _is_jinja(parent, key):
+            hint = "values from outside are written ${env:NAME}"
+            message = "{{ belongs to another tool's templates"
+            raise _StopError(self.problem("DML003", message, replace(parent.place, width=2), hint))
         if isinstance(key.value, dict | list):
             hint = "write 'key: value'; quote a key that begins with [ { or ?"
             self.problems.append(self.problem("DML003", "a key must be text", key.place, hint))
@@ -224,6 +239,12 @@ class _Reader:
             self.problems.append(self.problem("DML004", f"key {name!r} is given twice", key.place, hint))
             return
         parent.values[name] = replace(node, key=key.place)
+
+
+def _is_jinja(parent: _Open, key: Node) -> bool:
+    """Whether `{{` opens a mapping whose key is a mapping."""
+    inner, outer = key.place, parent.place
+    return key.is_mapping and (inner.line, inner.column) == (outer.line, outer.column + 1)
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -249,57 +270,3 @@ def _is_unicode(text: str) -> bool:
 
 def _limit_hint() -> str:
     return "a spec is meant to be read by people; put long texts into files: ${file:query.sql}"
-
-
-def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line, mark.column) if mark else (0, 0)
-    lines = text.splitlines() or [""]
-    line = min(line, len(lines) - 1)
-    message, hint = _explain_syntax(str(error.problem), str(error.context), lines[line])
-    context = error.context_mark
-    if context is not None and re.search("quoted|flow", str(error.context)):
-        line, column = context.line, context.column
-    return Problem("DML003", message, file=file, line=line + 1, column=column + 1, hint=hint)
-
-
-def _explain_syntax(problem: str, context: str, line: str) -> tuple[str, str]:
-    """The parser's complaint in words for a person, and the way out."""
-    if "\t" in line and ("cannot start any token" in problem or "tab" in problem):
-        return "a tab stands where YAML wants spaces", "indent with spaces"
-    if "${" in line and "flow" in context:
-        return "a ${...} stands inside of { } or [ ] without quotation marks", 'write "${...}"'
-    for fragment, message, hint in _SYNTAX:
-        if fragment in problem or fragment in context:
-            return message, hint
-    return f"this is not valid YAML: {problem}", "check the indentation, and quote texts with : # { [ & *"
-
-
-_SYNTAX = (
-    ("quoted scalar", "a quotation mark is opened and never closed", "close the quotation mark"),
-    ("mapping values are not allowed", "a ':' stands where no key can be",
-     "quote the text that contains ': ', or check the indentation"),
-    ("could not find expected ':'", "this line is neither 'key: value' nor part of the value above",
-     "add ': ' after the key, or check the indentation"),
-    ("cannot start any token", "a value cannot begin with this character",
-     "put the value in quotation marks"),
-    ("flow mapping", "a '{' is opened and never closed, or a ',' is missing", "close the '}'"),
-    ("flow sequence", "a '[' is opened and never closed, or a ',' is missing", "close the ']'"),
-    ("block mapping", "the indentation does not fit the lines above",
-     "indent the keys of one mapping by the same number of spaces"),
-    ("block collection", "the indentation does not fit the lines above",
-     "indent the items of one list by the same number of spaces"),
-    ("document start", "text follows after the end of the document", "check the indentation"),
-)  # fmt: skip
-
-
-def _character_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    position = getattr(error, "position", None)
-    bad = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff\ud800-\udfff]", text)
-    index = bad.start() if bad else position if isinstance(position, int) else 0
-    line = text.count("\n", 0, index)
-    column = index - (text.rfind("\n", 0, index) + 1)
-    return Problem(
-        "DML003", "a control character is not allowed in YAML", file=file, line=line + 1, column=column + 1,
-        hint="delete it, or write it as an escape in double quotes: \"\\u0007\"",
-    )  # fmt: skip

@@ -91,7 +91,7 @@ def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
 def _draw(
     context: StepContext, found: Explanation, pool: Mapping[str, np.ndarray], rows: np.ndarray, task: Task
 ) -> None:
-    if not installed("shap"):
+    if not (installed("shap") and installed("matplotlib")):
         return
     from declarative_ml.steps.shap_plots import shap_plots
 

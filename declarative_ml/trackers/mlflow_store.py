@@ -14,9 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +23,7 @@ from declarative_ml.core.errors import DmlError
 from declarative_ml.core.optional import installed, require
 from declarative_ml.core.user_cache import kept
 from declarative_ml.core.versions import library_version
+from declarative_ml.trackers.mlflow_import import import_without_genai
 
 KEY_TAG = "dml.key"
 """The tag that names a run for ever."""
@@ -148,31 +147,8 @@ def import_mlflow() -> Any:
             logging.getLogger(logger).setLevel(logging.ERROR)
         if "mlflow" not in sys.modules and installed("mlflow"):
             with suppress(ImportError, AttributeError):
-                return _import_without_genai()
+                return import_without_genai()
         return require("mlflow", "mlflow")
-
-
-def _import_without_genai() -> Any:
-    """MLflow with its tools for language models loaded on first use, as it loads its model flavours.
-
-    They, and the gateway to such models, bring a web framework along: a quarter of the import. Raises
-    ImportError or AttributeError, and leaves no trace, where a version of MLflow needs them at once.
-    """
-    sys.modules["mlflow.genai"] = ModuleType("mlflow.genai")
-    sys.modules["mlflow.gateway"] = None  # type: ignore[assignment]  # absent: MLflow does without
-    try:
-        mlflow = import_module("mlflow")
-        lazy = import_module("mlflow.utils.lazy_load").LazyLoader
-        for name in ("genai", "gateway"):
-            vars(mlflow)[name] = lazy(f"mlflow.{name}", vars(mlflow), f"mlflow.{name}")
-    except BaseException:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "mlflow"]:
-            del sys.modules[name]
-        raise
-    finally:
-        for name in ("mlflow.genai", "mlflow.gateway"):
-            sys.modules.pop(name, None)
-    return mlflow
 
 
 def connect(store: Store) -> Any:

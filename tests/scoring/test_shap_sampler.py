@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from declarative_ml.scoring.shap_sampler import (
+    _spread,
     code_pool,
     exact_evaluations,
     explain_rows,
     fit_budget,
-    thin,
 )
 
 LEVELS = np.array(["", "a", "b", "ü"], dtype=object)
@@ -226,11 +226,20 @@ def test_exact_cost_counts_the_columns_that_differ():
 )
 def test_a_small_budget_thins_the_background_and_a_large_one_adds_orders(budget, kept, orders):
     rows, background = np.ones((15, 14)), np.zeros((50, 14))
-    thinned, found = fit_budget(rows, background, budget)
-    assert (len(thinned), found) == (kept, orders)
+    assert fit_budget(rows, background, budget) == (kept, orders)
 
 
-def test_thinning_spreads_over_all_rows():
-    assert thin(np.arange(11), 3).tolist() == [0, 5, 10]
-    assert thin(np.arange(3), 9).tolist() == [0, 1, 2]
-    assert thin(np.arange(3), 0).tolist() == [0]
+def test_samples_of_the_background_stand_for_all_of_it():
+    outputs = np.random.default_rng(0).gamma(0.5, size=(100, 1))
+    samples = _spread(outputs, 20, 300)
+    assert samples.shape == (300, 20)
+    assert all(len(set(sample)) == 20 for sample in samples.tolist())
+    used = np.bincount(samples.ravel(), minlength=100)
+    assert used.min() >= 55
+    assert used.max() <= 65
+    drawn = np.random.default_rng(1).choice(outputs[:, 0], (300, 20)).mean(axis=1).std()
+    assert outputs[samples, 0].mean(axis=1).std() < 0.5 * drawn
+
+
+def test_a_sample_of_all_rows_is_all_rows():
+    assert _spread(np.array([[3.0], [1.0], [2.0]]), 3, 2).tolist() == [[0, 1, 2], [0, 1, 2]]

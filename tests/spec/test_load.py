@@ -124,7 +124,7 @@ owner: ${env:DML_UNSET}
 """
     found = problems(text)
     assert [(p.line, p.code) for p in found] == [
-        (1, "DML018"), (4, "DML016"), (6, "DML019"), (7, "DML016"), (8, "DML014"), (8, "DML012"),
+        (1, "DML018"), (4, "DML016"), (6, "DML019"), (7, "DML016"), (8, "DML012"),
         (9, "DML017"), (10, "DML015"), (12, "DML004"), (13, "DML012"), (14, "DML009"),
     ]  # fmt: skip
 

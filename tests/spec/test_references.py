@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from declarative_ml.core.errors import Problem
+from declarative_ml.spec.homes import LocalHome
 from declarative_ml.spec.references import References
 from declarative_ml.spec.yaml_reader import read_yaml
 
@@ -21,7 +22,9 @@ def resolve(text: str, folder: Path) -> tuple[object, list[Problem]]:
     node, _ = read_yaml(f"value: {text}\n", "spec.yaml")
     assert node is not None
     problems: list[Problem] = []
-    resolved = References(folder, _ENVIRONMENT, problems).resolve(node)
+    resolved = References(
+        {}, LocalHome("spec.yaml", None, folder / "spec.yaml"), _ENVIRONMENT, problems
+    ).resolve(node)
     return resolved.plain()["value"], problems
 
 
@@ -62,9 +65,12 @@ def test_references_are_looked_up(text: str, value: object, tmp_path: Path) -> N
     [
         ("${env:NOPE}", "the environment variable NOPE is not set", "${env:NOPE:-value}"),
         ("${HOME}", "unknown reference ${HOME}", "did you mean ${env:HOME}?"),
-        ("${params.x}", "unknown reference ${params.x}", "known: ${env:NAME}"),
         ("${env:}", "unknown reference ${env:}", "known: ${env:NAME}"),
-        ("${file:none.sql}", "cannot read none.sql: No such file or directory", "relative to the spec"),
+        (
+            "${file:none.sql}",
+            "cannot read none.sql: No such file or directory",
+            "relative to the file that says them",
+        ),
         ("${file:latin.txt}", "latin.txt is not UTF-8 text", "UTF-8"),
         ("${file:large.txt}", "large.txt is larger than 200,000 bytes", None),
     ],

@@ -44,6 +44,11 @@ _GOOD = [
     "weight: null",
     "seed: '${env:SEED:-7}'",
     "profiles: {prod: {model: mlp, weight: null, exclude+: [a]}}",
+    "profiles: {prod: {model: {rounds: 50}, data: {split: {test: 0.5}}}}",
+    "extends: tabular-binary",
+    "extends: [base.yaml, {use: tabular-binary, with: {positive: 1}, allow: ['env:HOME']}]",
+    "{extends: base.yaml, model: {rounds: 50}, exclude+: [a], weight: null}",
+    "{params: {a: {type: string, default: x}}, model: {rounds: '${params.a}'}}",
 ]
 
 
@@ -73,6 +78,13 @@ _BAD = [
     "evaluate: {threshold: 2}",
     "deploy: {}",
     "profiles: {prod: {seeed: 1}}",
+    "profiles: {prod: {model: {roundz: 1}}}",
+    "extends: {with: {a: 1}}",
+    "extends: {use: a, wiht: {}}",
+    "{extends: a, seeed: 1}",
+    "{extends: a, evaluate: {metric: auc}}",
+    "params: {a: {type: text}}",
+    "params: {a: {default: 1}}",
 ]
 
 

@@ -18,7 +18,6 @@ from declarative_ml.scoring.shap_sampler import (
     Predict,
     code_pool,
     exact_evaluations,
-    thin,
 )
 from declarative_ml.steps.shap_import import import_shap
 
@@ -74,7 +73,9 @@ def _fit(rows: np.ndarray, background: np.ndarray, budget: int) -> tuple[np.ndar
     pair = sum(float((background != row).sum(axis=1).mean()) * 2.0 + 1.0 for row in rows)
     affordable = max(budget - len(rows) - len(background), 0) / max(pair, 1.0)
     pairs = max(int(affordable // len(background)), 1)
-    return thin(background, int(np.ceil(affordable))), pairs * (2 * columns + 1)
+    wanted = max(min(int(np.ceil(affordable)), len(background)), 1)
+    places = np.linspace(0, len(background) - 1, wanted).round().astype(int)
+    return background[places], pairs * (2 * columns + 1)
 
 
 def _explainer(shap: Any, method: str, model: _Counter, background: np.ndarray, seed: int) -> Any:

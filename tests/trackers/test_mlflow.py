@@ -325,7 +325,7 @@ def test_the_import_spares_what_tracking_does_not_use_and_leaves_it_usable() -> 
         "import sys\n"
         "from declarative_ml.trackers.mlflow_store import import_mlflow\n"
         "mlflow = import_mlflow()\n"
-        "assert 'fastapi' not in sys.modules and 'mlflow.genai' not in sys.modules\n"
+        "assert 'fastapi' not in sys.modules and 'mlflow.genai' not in sys.modules, sorted(sys.modules)\n"
         "assert mlflow.genai.evaluate and mlflow.gateway.get_gateway_uri\n"
         "import mlflow.genai.scorers, mlflow.gateway.config\n"
     )
