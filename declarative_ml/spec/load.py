@@ -216,7 +216,9 @@ def _chosen_profile(name: str | None, templates: Templates, path: Path) -> list[
         return [_in_layer(overlay, f"profile {name}") for overlay in templates.profiles[name]]
     known = ", ".join(templates.profiles)
     hint = f"the spec has {known}" if known else "the spec has no 'profiles'"
-    templates.problems.append(Problem("DML010", f"unknown profile {name!r}", file=str(path), hint=hint))
+    templates.problems.append(
+        Problem("DML010", f"unknown profile {name!r}", file=f"--profile {name}", hint=hint)
+    )
     return []
 
 

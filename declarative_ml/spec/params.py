@@ -26,6 +26,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "mapping": (dict,),
 }
+_SAMPLES = {"string": "all", "integer": "40", "number": "0.25", "boolean": "true", "list": "[a, b]",
+            "mapping": "{a: 1}"}  # fmt: skip
+_EXAMPLE = "for example params: {segment: {type: string, default: all}}"
 Params = dict[str, Node | None]
 """Declared name -> value; None where it is neither given nor has a default."""
 
@@ -37,7 +40,7 @@ def read_params(declared: Node | None, given: Node | None, problems: list[Proble
     `problems`, each at its own place.
     """
     if declared is not None and not declared.is_mapping:
-        problems.append(_problem(declared, "params must map names to {type: …, default: …}"))
+        problems.append(_problem(declared, "params must map names to declarations", _EXAMPLE))
         declared = None
     declarations: dict[str, Node] = {} if declared is None else declared.value
     sound = {name: node for name, node in declarations.items() if _check_declaration(name, node, problems)}
@@ -65,7 +68,7 @@ def _given(given: Node | None, problems: list[Problem]) -> Mapping[str, Node]:
     if given is None:
         return {}
     if not given.is_mapping:
-        problems.append(_problem(given, "'with' must map names of params to values"))
+        problems.append(_problem(given, "'with' must map names of params to values", "with: {rounds: 40}"))
         return {}
     values: Mapping[str, Node] = given.value
     return values
@@ -84,8 +87,7 @@ def _check_declaration(name: str, node: Node, problems: list[Problem]) -> bool:
         hint = "use letters, digits, '_' and '-'"
         problems.append(_problem(node, f"'{name}' cannot be the name of a param", hint, at_key=True))
     if not node.is_mapping:
-        hint = "for example {type: string, default: all, description: …}"
-        problems.append(_problem(node, f"params.{name} must be a mapping", hint))
+        problems.append(_problem(node, f"params.{name} must be a mapping", _EXAMPLE))
         return False
     for option, value in node.value.items():
         if option not in _OPTIONS:
@@ -93,7 +95,7 @@ def _check_declaration(name: str, node: Node, problems: list[Problem]) -> bool:
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_OPTIONS)}"
             problems.append(_problem(value, f"unknown key '{option}' in params.{name}", hint, at_key=True))
     kind = _option(node, "type")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         problems.append(_problem(node.value.get("type", node), f"params.{name} needs a type",
                                  f"one of {', '.join(_TYPES)}"))  # fmt: skip
         return False
@@ -107,13 +109,17 @@ def _check_declaration(name: str, node: Node, problems: list[Problem]) -> bool:
 def _check_limits(name: str, node: Node, problems: list[Problem]) -> None:
     choices, pattern = node.value.get("choices"), node.value.get("pattern")
     if choices is not None and not (isinstance(choices.value, list) and choices.value):
-        problems.append(_problem(choices, f"params.{name}: choices must be a list of values"))
+        problems.append(
+            _problem(choices, f"params.{name}: choices must be a list of values", "choices: [a, b]")
+        )
     if pattern is not None and (not isinstance(pattern.value, str) or _matches(pattern.value, "") is None):
         hint = "a regular expression without look-around or back references, as RE2 and Rust read them"
         problems.append(_problem(pattern, f"params.{name}: this is not a pattern", hint))
     required = _option(node, "required")
     if required not in (None, True, False):
-        problems.append(_problem(node.value["required"], f"params.{name}: required is true or false"))
+        problems.append(
+            _problem(node.value["required"], f"params.{name}: required is true or false", "write true")
+        )
 
 
 def _checked(name: str, value: Node, declaration: Node, problems: list[Problem]) -> Node | None:
@@ -126,7 +132,9 @@ def _checked(name: str, value: Node, declaration: Node, problems: list[Problem])
     fits = isinstance(value.value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value.value, bool))
     if not fits:
         article = "an" if kind == "integer" else "a"
-        problems.append(_problem(value, f"the param '{name}' must be {article} {kind}"))
+        about = _option(declaration, "description")
+        hint = str(about) if about else f"for example {_SAMPLES[kind]}"
+        problems.append(_problem(value, f"the param '{name}' must be {article} {kind}", hint))
         return None
     choices = declaration.value.get("choices")
     allowed = [] if choices is None else [str(item.text or item.value) for item in choices.value]

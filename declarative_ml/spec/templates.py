@@ -109,7 +109,10 @@ class Templates:
             self._refuse(use, f"cannot extend {name}: it is not UTF-8", "save it as UTF-8")
             return None
         except DmlError as error:
-            self._refuse(use, f"cannot extend {name}: {error.message}", error.hint)
+            hint = (
+                error.hint or "paths are relative to the file that says them; `dml template list` shows names"
+            )
+            self._refuse(use, f"cannot extend {name}: {error.message}", hint)
             return None
         digest = hashlib.sha256(content).hexdigest()
         self.used.append(Used(name, found.label, digest, found.pinned(), found.is_local))
@@ -125,7 +128,11 @@ class Templates:
         if root is None and problems:
             return None
         if root is None or not root.is_mapping:
-            self._refuse(use, f"cannot extend {use.value}: it holds no 'key: value' lines", None)
+            self._refuse(
+                use,
+                f"cannot extend {use.value}: it holds no 'key: value' lines",
+                "a template is a part of a spec",
+            )
             return None
         return self.assemble(root, home, given or replace(use, value={}), chain)
 
@@ -165,7 +172,8 @@ class Templates:
                 self.profiles.setdefault(name, []).append(kept)
                 continue
             path = dotted(("profiles", name) if name else ("profiles",))
-            self._refuse(profile, f"{path} must be a mapping of keys", None, code="DML015", at_key=True)
+            hint = "for example profiles: {prod: {seed: 7}}"
+            self._refuse(profile, f"{path} must be a mapping of keys", hint, code="DML015", at_key=True)
 
     def _refuse(
         self, node: Node, message: str, hint: str | None, *, code: str = "DML022", at_key: bool = False
