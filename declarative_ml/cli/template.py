@@ -34,7 +34,9 @@ def list_(folder: str, form: str) -> None:
 
 
 def _param(name: str, declared: dict[str, Any]) -> str:
-    return name if "default" not in declared else f"{name} ({declared['default']})"
+    if "default" not in declared:
+        return name
+    return f"{name} (optional)" if declared["default"] is None else f"{name} ({declared['default']})"
 
 
 @command.command("show")

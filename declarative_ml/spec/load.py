@@ -180,7 +180,7 @@ def _read_document(
         if name != profile:
             for overlay in overlays:
                 problems += _check_profile(document, overlay)
-    for overlay in (*_chosen_profile(profile, templates, path), *_read_all(overrides, problems)):
+    for overlay in (*_chosen_profile(profile, templates), *_read_all(overrides, problems)):
         document = merge(document, expand_shorthands(overlay), problems)
     document = References(templates.homes, home, os.environ, problems).resolve(document)
     return rebase(complete(expand_shorthands(document)), templates.homes, home.folder)
@@ -209,7 +209,7 @@ def _check_profile(document: Node, overlay: Node) -> list[Problem]:
     return [problem for problem in problems if (problem.file, problem.line, problem.column) in inside]
 
 
-def _chosen_profile(name: str | None, templates: Templates, path: Path) -> list[Node]:
+def _chosen_profile(name: str | None, templates: Templates) -> list[Node]:
     if name is None:
         return []
     if name in templates.profiles:
