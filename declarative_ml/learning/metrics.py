@@ -145,12 +145,19 @@ def calibration_curve(
 
 # Sums over rows, for all weightings at once.
 
+_FEW_CODES = 32
+
 
 def _mean(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return divide(np.einsum("bn,n->b", weights, rows, optimize=False), weights.sum(axis=1))
 
 
 def _sum_by(codes: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """[B, count]: the weight of the rows of each code, one product of matrices for few codes."""
+    if len(weights) > 1 and count <= _FEW_CODES:
+        member = codes[:, None] == np.arange(count)
+        sums: np.ndarray = weights @ member.astype(np.float64)
+        return sums
     return np.stack([np.bincount(codes, row, count) for row in weights])
 
 

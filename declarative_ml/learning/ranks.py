@@ -15,38 +15,38 @@ def divide(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = np
     return result
 
 
-def group_sums(
+def cumulated(
     positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positive and negative weight [B, G] of each group of equal scores, best scores first.
+    """Positive and negative weight [B, G] down to the end of each group of equal scores, best first.
 
     `positive` is bool [N], `scores` [N], `weights` [B, N]. Also returns the groups' scores [G].
     """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    total = weights[:, order]
-    hits = total * positive[order]
-    misses = total - hits
-    if len(starts) < len(order):
-        hits, misses = np.add.reduceat(hits, starts, axis=1), np.add.reduceat(misses, starts, axis=1)
-    return hits, misses, ordered[starts]
+    ends = np.flatnonzero(np.concatenate([ordered[1:] != ordered[:-1], [True]]))
+    drawn = np.take(weights, order, axis=1)
+    hits = np.cumsum(drawn * positive[order], axis=1)
+    misses = np.cumsum(drawn, axis=1) - hits
+    if len(ends) < len(order):
+        hits, misses = hits[:, ends], misses[:, ends]
+    return hits, misses, ordered[ends]
 
 
 def roc_area(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The area under the ROC curve for each weighting [B]; nan where only one class has weight."""
-    hits, misses, _ = group_sums(positive, scores, weights)
-    above = np.cumsum(hits, axis=1)
-    area = np.einsum("bg,bg->b", above - 0.5 * hits, misses)
-    return divide(area, above[:, -1] * misses.sum(axis=1))
+    hits, misses, _ = cumulated(positive, scores, weights)
+    corners = np.einsum("bg,bg->b", hits[:, 1:] + hits[:, :-1], np.diff(misses, axis=1))
+    area = 0.5 * (corners + hits[:, 0] * misses[:, 0])
+    return divide(area, hits[:, -1] * misses[:, -1])
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The mean precision over the positive rows, for each weighting [B]; nan without positive weight."""
-    hits, misses, _ = group_sums(positive, scores, weights)
-    above = np.cumsum(hits, axis=1)
-    precision = divide(above, above + np.cumsum(misses, axis=1), 0.0)
-    return divide(np.einsum("bg,bg->b", hits, precision), above[:, -1])
+    hits, misses, _ = cumulated(positive, scores, weights)
+    precision = divide(hits, hits + misses, 0.0)
+    found = np.einsum("bg,bg->b", np.diff(hits, axis=1, prepend=0.0), precision)
+    return divide(found, hits[:, -1])
 
 
 def roc_curve(
@@ -57,7 +57,7 @@ def roc_curve(
     `truth` is 0 and 1 [N], `scores` [N] of the positive class. Points on a straight line between their
     neighbours are left out. Rates are nan for a class that has no row.
     """
-    hits, misses, thresholds = _cumulated(truth, scores, weight)
+    hits, misses, thresholds = _one_weighting(truth, scores, weight)
     corner = np.ones(len(hits), dtype=bool)
     corner[1:-1] = (np.diff(hits, 2) != 0) | (np.diff(misses, 2) != 0)
     hits, misses, thresholds = hits[corner], misses[corner], thresholds[corner]
@@ -73,15 +73,15 @@ def precision_recall_curve(
 
     Arguments as for `roc_curve`. Recall is nan without a positive row.
     """
-    hits, misses, thresholds = _cumulated(truth, scores, weight)
+    hits, misses, thresholds = _one_weighting(truth, scores, weight)
     precision = divide(hits, hits + misses, 0.0)[::-1]
     recall = divide(hits, hits[-1:])[::-1]
     return np.concatenate([precision, [1.0]]), np.concatenate([recall, [0.0]]), thresholds[::-1]
 
 
-def _cumulated(
+def _one_weighting(
     truth: np.ndarray, scores: np.ndarray, weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weights = np.ones(len(truth)) if weight is None else np.asarray(weight, dtype=np.float64)
-    hits, misses, thresholds = group_sums(np.asarray(truth) == 1, np.asarray(scores), weights[None, :])
-    return np.cumsum(hits[0]), np.cumsum(misses[0]), thresholds
+    hits, misses, thresholds = cumulated(np.asarray(truth) == 1, np.asarray(scores), weights[None, :])
+    return hits[0], misses[0], thresholds
