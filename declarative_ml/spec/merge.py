@@ -22,24 +22,29 @@ def merge(base: Node, overlay: Node, problems: list[Problem], path: Path = ()) -
     """`overlay` laid over `base`. What cannot be merged is added to `problems`."""
     if not (base.is_mapping and overlay.is_mapping):
         return replace(overlay, over=base)
-    merged = {} if _changes_kind(base, overlay, path) else dict(base.value)
+    merged, unset = dict(base.value), {**base.unset, **overlay.unset}
+    if _changes_kind(base, overlay, path):
+        merged, unset = {}, dict(overlay.unset)
     for name, node in overlay.value.items():
         if name.endswith("+") and isinstance(node.value, list):
             _append(merged, name[:-1], node, problems, path)
         elif node.value is None and node.text != "":
             merged.pop(name, None)
+            if name not in base.value:
+                unset[name] = node
         elif name in merged:
             merged[name] = merge(merged[name], node, problems, (*path, name))
         else:
             merged[name] = _without_markers(node)
-    return replace(base, value=merged)
+    unset = {name: node for name, node in unset.items() if name not in merged}
+    return replace(base, value=merged, unset=unset)
 
 
 def _without_markers(node: Node) -> Node:
     """An overlay that meets nothing below it: nulls drop out and `key+` is just `key`."""
     if not node.is_mapping:
         return node
-    return merge(replace(node, value={}), node, [])
+    return merge(replace(node, value={}, unset={}), node, [])
 
 
 def _changes_kind(base: Node, overlay: Node, path: Path) -> bool:

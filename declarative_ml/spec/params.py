@@ -171,7 +171,8 @@ def substitute(node: Node, values: Params, problems: list[Problem]) -> Node:
         children = {name: substitute(child, values, problems) for name, child in node.value.items()}
         # A param whose value is null leaves its key out.
         kept = {name: child for name, child in children.items() if child.value is not None or not child.via}
-        return replace(node, value=kept)
+        left_out = {name: child for name, child in children.items() if name not in kept}
+        return replace(node, value=kept, unset={**node.unset, **left_out})
     if isinstance(node.value, list):
         return replace(node, value=[substitute(child, values, problems) for child in node.value])
     if not isinstance(node.value, str) or "${params." not in node.value:

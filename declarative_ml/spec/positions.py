@@ -39,6 +39,8 @@ class Node:
     """The references that the value came through, each with its place."""
     over: Node | None = None
     """What the value replaced."""
+    unset: Mapping[str, Node] = field(default_factory=dict)
+    """The nulls that overlays laid over this mapping where there was nothing to unset."""
 
     @property
     def is_mapping(self) -> bool:

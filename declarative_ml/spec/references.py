@@ -49,8 +49,17 @@ class References:
             found = self._find(whole[1], node)
             typed = self._typed(found, node, is_file=whole[1].startswith("file:"))
             return replace(typed, via=(*node.via, text))
+        if "${" in _REFERENCE.sub("", text):
+            return self._refuse_open(node)
         found = _REFERENCE.sub(lambda match: "${" if match[1] is None else self._find(match[1], node), text)
         return replace(node, value=found, via=(*node.via, text) if _is_looked_up(text) else node.via)
+
+    def _refuse_open(self, node: Node) -> Node:
+        if re.search(r"\$\{[^{}]*\$\{", node.value):
+            self._fail("a reference inside a reference", "a reference names what it wants in plain text", node)
+        else:
+            self._fail("'${' without its '}'", "end it with }, or write $${ for a plain ${", node)
+        return node
 
     def _typed(self, found: str, node: Node, *, is_file: bool) -> Node:
         if is_file:

@@ -41,10 +41,29 @@ def validate(root: Node, positions: Positions, known: Sequence[Problem] = ()) ->
     spec, errors = _build(data)
     while spec is None and _grant(errors, data, positions):
         spec, errors = _build(data)
-    if spec is not None:
+    problems = _unknown_unset(data, positions)
+    if spec is not None and not problems:
         return Validated(spec, [], _sound_part(data, [], refused) if refused else spec)
-    problems = explain_errors(_fresh(errors, data, refused), data, positions)
+    problems += explain_errors(_fresh(errors, data, refused), data, positions)
     return Validated(None, problems, _sound_part(data, errors, refused))
+
+
+def _unknown_unset(data: Any, positions: Positions) -> list[Problem]:
+    """The unknown keys among those that an overlay sets to null: nothing is left of them in `data`."""
+    nulls = {
+        (*path, name): null for path, node in positions.nodes.items() for name, null in node.unset.items()
+    }
+    if not nulls:
+        return []
+    data = copy.deepcopy(data)
+    for path in nulls:
+        _holder(data, path)[path[-1]] = None
+    unknown = [
+        error
+        for error in _build(data)[1]
+        if error["type"] == "extra_forbidden" and real_path(error["loc"], data, error["type"]) in nulls
+    ]
+    return explain_errors(unknown, data, Positions({**positions.nodes, **nulls}, positions.file))
 
 
 def _build(data: Any) -> tuple[Spec | None, list[ErrorDetails]]:

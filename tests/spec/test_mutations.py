@@ -151,14 +151,11 @@ def misspelled(key: str, source: random.Random) -> str:
 
 def rename(data: Any, source: random.Random) -> str | None:
     """Misspell a key that a section wants. Returns the new key."""
-    params = data.get("params", {})
-    unset = [f"${{params.{name}}}" for name, param in params.items() if param.get("default", 0) is None]
     places = [
         (path, key)
         for path, holder in mappings(data)
         if isinstance(holder, dict) and not (path and path[-1] in _NAME_KEYED) and not _in_slice(path)
-        for key, value in holder.items()
-        if value is not None and value not in unset  # null takes away, whatever the key
+        for key in holder
     ]
     path, key = source.choice(places)
     name = misspelled(key.rstrip("+"), source)
