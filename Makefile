@@ -58,10 +58,10 @@ check: $(READY)
 
 # Generated files, each with the command that writes it. OUT is where they go.
 OUT ?= .
-GENERATED := schemas/spec.v1.json docs/errors.md docs/reference.md docs/commands.md
+GENERATED := schemas/spec.v1.json schemas/plan.v1.json schemas/bundle.v1.json docs/errors.md docs/reference.md docs/commands.md
 
 regen: $(READY)
-	$(BIN)/python -m declarative_ml.spec.schema $(OUT)/schemas/spec.v1.json
+	$(BIN)/python -m declarative_ml.spec.schema $(OUT)/schemas
 	$(BIN)/python -m declarative_ml.spec.codes $(OUT)/docs/errors.md
 	$(BIN)/python -m declarative_ml.spec.reference $(OUT)/docs/reference.md
 	$(BIN)/python -m declarative_ml.cli.synopsis $(OUT)/docs/commands.md

@@ -30,6 +30,8 @@ OPTIONAL = {
     "mlflow": ("mlflow", "tracking and `dml ui`"),
     "shap": ("shap", "plots of explanations"),
     "matplotlib": ("shap", "plots of explanations"),
+    "adbc-driver-postgresql": ("sql", "rows of PostgreSQL"),
+    "adbc-driver-sqlite": ("sql", "rows of SQLite"),
     "palmerpenguins": ("samples", "the sample table penguins"),
     "scikit-learn": ("samples", "the other sample tables of real data"),
 }

@@ -146,6 +146,11 @@ def as_truth(node: Node | None) -> bool | None:
     )
 
 
+def is_off(node: Node) -> bool:
+    """Whether a value switches something off: nothing, false, 0, `none`, or empty."""
+    return node.value in (None, 0, "none", "None") or node.value in ([], {})
+
+
 def as_texts(node: Node | None) -> list[str] | None:
     """A list of texts, or one text as a list of one; None for anything else."""
     if node is None:

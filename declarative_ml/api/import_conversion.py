@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from declarative_ml.api.import_report import Imported, Ledger, Verdict
 from declarative_ml.api.import_yaml import flow, spec_text
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.errors import DataError, SpecError, UsageError
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.models import MODELS
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
@@ -28,11 +30,22 @@ from declarative_ml.spec.schema import spec_schema
 UNNAMED_DATA = "data.csv"
 """What the spec says where no data was given."""
 
+# Reasons that both tools' options share.
+NO_DROP = "no row is dropped for a missing feature; WHERE … IS NOT NULL in data.sql does that"
+PEAK_RATE = "the same number, but it is the peak: AdamW's rate falls over the epochs"
+NO_L2 = "weights decay apart from the loss (model.weight_decay), so the numbers do not compare"
+OWN_WEIGHTS = "classes have no weights of their own: with weights, all of them count equally"
+KEPT_SHARES = "every part also keeps the target's shares; data.split.stratify: false draws without"
+
+_DEPTH = 8
+"""Up to this depth a limit on the leaves stands for one on the depth."""
+
 
 class Conversion:
     """Reads the config at once, so that nothing is asked of a person for a file that cannot be read.
 
-    Raises UsageError when `output` exists and `force` is not set, and as `read_config` does.
+    Raises UsageError when `output` exists and `force` is not set, or when no spec can be called `name`,
+    and as `read_config` does.
     """
 
     def __init__(
@@ -41,6 +54,11 @@ class Conversion:
         if output.exists() and not force:
             raise UsageError(
                 f"{output} exists already", hint="name another file with -o, or overwrite it with --force"
+            )
+        if name is not None and name != _slug(name):
+            raise UsageError(
+                f"--name {name}: a name is lower-case letters, digits and hyphens",
+                hint=f"for example --name {_slug(name) or 'my-model'}",
             )
         self.root: Node = read_config(config, tool)
         self.tool, self.config, self.output, self.data = tool, config, output, data
@@ -119,6 +137,38 @@ class Conversion:
             return False
         return self.option(theirs, option, value, why=why)
 
+    def depth_as_leaves(self, theirs: Keys, node: Node, *, taken: bool) -> None:
+        """A limit on the depth of trees as one on their leaves. `taken`: the leaves have a limit already."""
+        depth = as_number(node)
+        if not taken and depth is not None and 1 <= depth <= _DEPTH:
+            why = "leaves limit a tree here, not its depth: as many as a tree of that depth can have"
+            self.option(theirs, "num_leaves", 2 ** int(depth), why=why)
+        else:
+            self.left_out(theirs, "leaves limit a tree here, not its depth: model.num_leaves")
+
+    def balance(self, theirs: Keys, how: str, why: str = "") -> None:
+        """Set `imbalance`, for a target that has classes: changed with a reason, carried without."""
+        if not self.has_classes:
+            self.left_out(theirs, "the target is a number: it has no classes to balance")
+        elif why:
+            self.changed(theirs, ("imbalance",), why, how)
+        else:
+            self.carried(theirs, ("imbalance",), how)
+
+    def primary_metric(self, theirs: Keys, metric: str | None, why: str) -> None:
+        """Set `evaluate.metric` where the target has that metric; None is a metric that we lack."""
+        task = self.spec["target"]["type"]
+        if metric is None or task not in METRICS[metric].tasks:
+            fitting = ", ".join(name for name, found in METRICS.items() if task in found.tasks)
+            self.left_out(theirs, f"not a metric for this target; there are {fitting}")
+        else:
+            self.changed(theirs, ("evaluate", "metric"), why, metric)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the target is a class. The target must be set."""
+        return bool(self.spec["target"]["type"] != "number")
+
     # The data.
 
     def open_data(self, **options: Any) -> None:
@@ -127,7 +177,7 @@ class Conversion:
         `options` are those of a file, such as its delimiter.
         """
         if self.data is None:
-            self.notes.append(f"no --data was given: name your file in place of {UNNAMED_DATA}")
+            self.notes.append(f"no --data was given: put your file's name in place of {UNNAMED_DATA}")
             self._name_file(UNNAMED_DATA, options)
         elif self.data.startswith("sample:"):
             sample = {"type": "sample", "name": self.data.removeprefix("sample:")}
@@ -168,19 +218,33 @@ class Conversion:
         """
         self.require_columns()
         entries = self._ledger.entries()
-        self.notes.append(f"what the config does not say follows our defaults, not those of {self.tool}")
+        self.notes.append(f"options that the config does not name get our defaults, not those of {self.tool}")
+        if len(self.spec["model"]) == 1:
+            self.spec["model"] = self.spec["model"]["type"]
         origin = f"{self.config.name} ({self.tool})"
         content = spec_text(self.spec, entries, origin, self.notes)
         write_text(self.output, content)
-        schema = json.dumps(spec_schema(), indent=1, ensure_ascii=False)
-        write_text(self.output.absolute().parent / ".dml" / "spec.v1.json", schema + "\n")
+        write_text(self.output.absolute().parent / ".dml" / "spec.v1.json", _schema_text())
         try:
             loaded = load_spec(self.output, data=self.source is not None)
         except SpecError as error:
             hint = f"{self.output} is written: correct these lines"
             raise SpecError(error.problems, hint=hint, texts=error.texts) from error
         notes = [*self.notes, *(f"{problem.path}: {problem.message}" for problem in loaded.problems)]
-        return Imported(self.tool, self.config, self.output, content, tuple(entries), notes)
+        return Imported(
+            self.tool,
+            self.config,
+            self.output,
+            content,
+            tuple(entries),
+            notes,
+            named_data=self.source is not None,
+        )
+
+
+@cache
+def _schema_text() -> str:
+    return json.dumps(spec_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _sample(options: dict[str, Any]) -> Source:
@@ -207,5 +271,8 @@ def _name(data: str) -> str:
     stem = path.name.partition(".")[0]
     if stem.lower() in ("data", "train", "dataset", "config", "igel", "model_config") and path.parent.name:
         stem = path.parent.name
-    slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63].strip("-")
-    return slug or "model"
+    return _slug(stem) or "model"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")

@@ -1,4 +1,4 @@
-"""A Ludwig config as a spec: sections, targets, splits. Features and models have modules of their own.
+"""A Ludwig config as a spec: sections, target and metric. Table, features and model have their own modules.
 
 Old spellings (`training`, `numerical`, `split_probabilities`, parameters that are not nested) are read as
 Ludwig's own upgrades read them.
@@ -14,19 +14,24 @@ from declarative_ml.api.import_config import (
     as_text,
     as_truth,
     items,
-    kind_of,
     mapping,
     section,
     text,
     where,
 )
-from declarative_ml.api.import_conversion import Conversion
-from declarative_ml.api.import_ludwig_features import FEATURE_TYPES, UNSUPPORTED, import_features
-from declarative_ml.api.import_ludwig_model import import_model
-from declarative_ml.api.import_report import Imported
+from declarative_ml.api.import_conversion import OWN_WEIGHTS, Conversion
+from declarative_ml.api.import_ludwig_absent import leave_out
+from declarative_ml.api.import_ludwig_features import (
+    UNSUPPORTED,
+    carry_names,
+    import_features,
+    leave_out_defaults,
+)
+from declarative_ml.api.import_ludwig_model import import_model, model_kind
+from declarative_ml.api.import_ludwig_table import import_table
+from declarative_ml.api.import_report import Imported, short
 from declarative_ml.core.errors import UsageError
 from declarative_ml.core.task import TaskType
-from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.spec.positions import Node
 from declarative_ml.spec.positions import Path as Keys
 
@@ -34,15 +39,16 @@ _TARGETS: dict[str, TaskType] = {
     "binary": "binary", "category": "multiclass", "number": "number", "numerical": "number",
 }  # fmt: skip
 _HINT = "a Ludwig config lists input_features and output_features, each with a name and a type"
+_NO_LANGUAGE = "language models have no counterpart"
 _SECTIONS = {
     "hyperopt": "there is no search over options: write the best values found under model",
     "backend": "a run is one process on this machine; resources.cpu limits its threads",
     "ludwig_version": "it is Ludwig's own",
-    "base_model": "language models have no counterpart",
-    "prompt": "language models have no counterpart",
-    "adapter": "language models have no counterpart",
-    "quantization": "language models have no counterpart",
-    "generation": "language models have no counterpart",
+    "base_model": _NO_LANGUAGE,
+    "prompt": _NO_LANGUAGE,
+    "adapter": _NO_LANGUAGE,
+    "quantization": _NO_LANGUAGE,
+    "generation": _NO_LANGUAGE,
 }
 _KNOWN = (
     "model_type", "input_features", "output_features", "combiner", "trainer", "training", "preprocessing",
@@ -53,24 +59,28 @@ _METRICS = {
     "recall": "recall", "f1": "f1", "mean_absolute_error": "mae", "mean_squared_error": "rmse",
     "root_mean_squared_error": "rmse", "mean_absolute_percentage_error": "mape", "r2": "r2",
 }  # fmt: skip
+_ONE_TARGET = "there is one target, so it depends on no other"
 _OUTPUT = {
     "threshold": "a threshold is for binary outputs",
     "top_k": "accuracy among the first k has no counterpart; log_loss values good ranks",
-    "dependencies": "there is one target, so it depends on no other",
-    "reduce_dependencies": "there is one target, so it depends on no other",
+    "dependencies": _ONE_TARGET,
+    "reduce_dependencies": _ONE_TARGET,
     "reduce_input": "the columns of a table are not reduced",
     "num_classes": "the classes are found in the data",
+    "clip": "predictions are not clipped",
     "proc_column": "it is Ludwig's own",
 }
+_NO_TERM = "the loss has no such term; probabilities are calibrated on held-out rows"
 _LOSS = {
     "weight": "there is one target, so its loss needs no weight",
-    "confidence_penalty": "the loss has no such term; probabilities are calibrated on held-out rows",
-    "robust_lambda": "the loss has no such term; probabilities are calibrated on held-out rows",
+    "confidence_penalty": _NO_TERM,
+    "robust_lambda": _NO_TERM,
 }
 _USUAL_LOSSES = {
     "binary_weighted_cross_entropy", "softmax_cross_entropy", "mean_squared_error",
     "root_mean_squared_error",
 }  # fmt: skip
+_CALIBRATED = "probabilities are calibrated on held-out rows"
 
 
 def import_ludwig(
@@ -96,18 +106,18 @@ class _Ludwig:
         self.trainer = "trainer" if "trainer" in self.config else "training"
         self.target = ""
         self.output: tuple[Keys, dict[str, Node]] = ((), {})
-        self.reserved: dict[str, str] = {}
-        """Columns that cannot be features, with the reason."""
 
     def convert(self) -> None:
         model_type = self._model_type()
-        self._unknown_sections()
+        self._sections()
         self._target(items(self.config, "output_features", _HINT))
-        self._preprocessing()
+        reserved = {self.target: "it is the target", **import_table(self.job, self.config, self.target)}
         inputs = items(self.config, "input_features", _HINT)
-        sizes = import_features(self.job, inputs, self.config, self.target, self.reserved, model_type)
-        import_model(self.job, self.config, self.trainer, self.output, model_type, sizes)
-        self._metric()
+        kind = model_kind(self.config, self.trainer, self.output, model_type)
+        sizes = import_features(self.job, inputs, self.config, reserved, kind)
+        import_model(self.job, self.config, self.trainer, self.output, kind, sizes)
+        self._measured()
+        leave_out_defaults(self.job, self.config)
         for key in self.output[1]:
             self.job.left_out((*self.output[0], key), "an option of Ludwig's decoder")
 
@@ -117,13 +127,16 @@ class _Ludwig:
         if found not in ("ecd", "gbm"):
             at = where(node) if node else self.job.config
             raise UsageError(
-                f"{at}: model_type {found} has no counterpart",
+                f"{at}: model_type {short(found)} has no counterpart",
                 hint="only ecd and gbm learn from tables; a language model does not",
             )
         return found
 
-    def _unknown_sections(self) -> None:
-        for name in self.config:
+    def _sections(self) -> None:
+        for name, node in self.config.items():
+            if name == "backend" and as_text(node.value.get("type") if node.is_mapping else node) == "local":
+                keys: Keys = (name, "type") if node.is_mapping else (name,)
+                self.job.carried(keys, "always so: a run is one process on this machine")
             if name in _SECTIONS:
                 self.job.left_out((name,), _SECTIONS[name])
             elif name not in _KNOWN:
@@ -136,9 +149,12 @@ class _Ludwig:
     # The target.
 
     def _target(self, outputs: list[Node]) -> None:
+        kinds = []
         for number, node in enumerate(outputs):
             feature = mapping(node, "an output feature")
-            column, kind = text(feature, "name", node, "an output feature"), self._type(feature, node)
+            name = text(feature, "name", node, "an output feature")
+            kind = text(feature, "type", node, f"the feature '{name}'").lower()
+            kinds.append(f"'{short(name)}' ({short(kind)})")
             keys: Keys = ("output_features", number)
             if kind not in _TARGETS:
                 reason = UNSUPPORTED.get(kind, f"there is no type {kind}")
@@ -147,18 +163,12 @@ class _Ludwig:
                 self.job.left_out(keys, f"a spec has one target, here {self.target}: write a second spec")
             else:
                 self.output = keys, feature
-                self._take_target(keys, feature, column, kind)
+                self._take_target(keys, feature, name, kind)
         if not self.output[0]:
-            named = ", ".join(
-                f"'{as_text(node.value['name'])}' ({as_text(node.value['type'])})" for node in outputs
-            )
             raise UsageError(
-                f"{where(outputs[0])}: no output can be predicted here: {named}",
+                f"{where(outputs[0])}: no output can be predicted here: {', '.join(kinds)}",
                 hint="a target is one class or one number: an output of type binary, category or number",
             )
-
-    def _type(self, feature: dict[str, Node], node: Node) -> str:
-        return text(feature, "type", node, f"the feature '{as_text(feature.get('name'))}'").lower()
 
     def _take_target(self, keys: Keys, feature: dict[str, Node], name: str, kind: str) -> None:
         column = as_text(feature.get("column")) or name
@@ -166,28 +176,25 @@ class _Ludwig:
         self.job.ask(column, feature.get("column", feature["name"]))
         self.job.put(("target",), {"column": column, "type": _TARGETS[kind]})
         ours = f"target: {column} ({_TARGETS[kind]})"
-        for key in ("name", "column", "type"):
-            if key in feature and (key != "name" or name == column):
-                self.job.carried((*keys, key), ours)
-        if name != column:
-            self.job.changed((*keys, "name"), ours, "a target is called by its column")
+        carry_names(self.job, keys, feature, ours, "a target is called by its column")
         for key, node in feature.items():
             self._target_option((*keys, key), key, node, kind)
+        self._default_loss(kind, section(feature, "loss"))
 
     def _target_option(self, keys: Keys, key: str, node: Node, kind: str) -> None:
         if key == "preprocessing":
             self._target_preprocessing(keys, mapping(node, key), kind)
         elif key == "loss":
-            self._loss(keys, mapping(node, key))
+            for option, child in mapping(node, key).items():
+                self._loss((*keys, option), option, child)
         elif key == "calibration" and as_truth(node) is False:
-            why = "probabilities are always calibrated on held-out rows"
-            self.job.changed(keys, "target: calibrated", why)
+            self.job.changed(keys, "target: calibrated", f"always: {_CALIBRATED}")
         elif key == "calibration":
-            self.job.carried(keys, "always so: probabilities are calibrated on held-out rows")
+            self.job.carried(keys, f"always so: {_CALIBRATED}")
         elif key == "threshold" and kind == "binary":
             self._threshold(keys, as_number(node))
         elif key in _OUTPUT:
-            self.job.left_out(keys, _OUTPUT[key])
+            leave_out(self.job, keys, node, _OUTPUT[key])
 
     def _threshold(self, keys: Keys, value: int | float | None) -> None:
         if value is not None and 0 <= value <= 1:
@@ -211,157 +218,40 @@ class _Ludwig:
             elif key == "fallback_true_label" and kind == "binary" and value is not None:
                 self.job.carried(path, ("target", "positive"), value)
             else:
-                self.job.left_out(path, "the target is taken as it is; change it in data.sql")
+                leave_out(self.job, path, node, "the target is taken as it is; change it in data.sql")
 
-    def _loss(self, keys: Keys, options: dict[str, Node]) -> None:
-        for key, node in options.items():
-            path, value = (*keys, key), as_text(node)
-            if key == "type" and value in _USUAL_LOSSES:
-                self.job.carried(path, "always so: log loss for classes, squared error for numbers")
-            elif key == "type":
-                why = "models minimise log loss for classes and squared error for numbers"
-                self.job.changed(path, "model: its usual loss", why)
-            elif key in ("positive_class_weight", "class_weights") and node.value in (None, 1, 1.0):
-                self.job.carried(path, "imbalance: none")
-            elif key in ("positive_class_weight", "class_weights") and self._is_classes():
-                why = "there are no weights of one's own: with weights, all classes count equally"
-                self.job.changed(path, ("imbalance",), why, "weights")
+    def _default_loss(self, kind: str, own: dict[str, Node]) -> None:
+        """The loss that `defaults` names for outputs of this type, as far as the output does not."""
+        of_type = section(section(self.config, "defaults"), kind)
+        for key, node in section(of_type, "loss").items():
+            path: Keys = ("defaults", kind, "loss", key)
+            if key in own:
+                self.job.left_out(path, "the output's own loss says it otherwise")
             else:
-                self.job.left_out(path, _LOSS.get(key, "the loss has no options"))
+                self._loss(path, key, node)
 
-    def _is_classes(self) -> bool:
-        return bool(self.job.spec["target"]["type"] != "number")
-
-    # Preprocessing of the whole table.
-
-    def _preprocessing(self) -> None:
-        options = section(self.config, "preprocessing")
-        keys: Keys = ("preprocessing",)
-        self._split(options)
-        for key, node in options.items():
-            path, value = (*keys, key), as_number(node)
-            if key in ("sample_ratio", "sample_size") and (value == 1 or node.value is None):
-                self.job.carried(path, "always so: all rows are used")
-            elif key in ("sample_ratio", "sample_size"):
-                self.job.left_out(path, "all rows are used; give a smaller file, or filter in data.sql")
-            elif key in ("oversample_minority", "undersample_majority"):
-                self._balance(path, key, value)
-            elif key == "force_split":
-                self._force_split(path, node)
-            elif key not in FEATURE_TYPES and key not in UNSUPPORTED:
-                self.job.left_out(path, "no counterpart for this option of the whole table")
-
-    def _balance(self, path: Keys, key: str, ratio: int | float | None) -> None:
-        if ratio is None:
+    def _loss(self, path: Keys, key: str, node: Node) -> None:
+        if key == "type" and as_text(node) in _USUAL_LOSSES:
+            self.job.carried(path, "always so: log loss for classes, squared error for numbers")
+        elif key == "type":
+            why = "models minimise log loss for classes and squared error for numbers"
+            self.job.changed(path, "model: its usual loss", why)
+        elif key in ("positive_class_weight", "class_weights") and node.value in (None, 1):
             self.job.carried(path, "imbalance: none")
-        elif not self._is_classes():
-            self.job.left_out(path, "the target is a number: it has no classes to balance")
-        elif key == "undersample_majority":
-            why = "no row is thrown away: with weights, all classes count equally"
-            self.job.changed(path, ("imbalance",), why, "weights")
-        elif ratio == 1:
-            self.job.carried(path, ("imbalance",), "oversample")
+        elif key in ("positive_class_weight", "class_weights"):
+            self.job.balance(path, "weights", OWN_WEIGHTS)
+        elif key == "weight" and node.value == 1:
+            self.job.carried(path, "always so: one target, one loss")
         else:
-            self.job.changed(
-                path, ("imbalance",), "rare classes are drawn until all count equally", "oversample"
-            )
-
-    def _force_split(self, path: Keys, node: Node) -> None:
-        if as_truth(node):
-            self.job.carried(path, "data.split: a column named split is not looked for")
-        else:
-            self.job.left_out(
-                path, "a column named split is not looked for; data.split {method: column} names one"
-            )
-
-    def _split(self, options: dict[str, Node]) -> None:
-        """The split, in its new and its old spelling."""
-        base: Keys = ("preprocessing",)
-        if "split" in options:
-            keys: Keys = (*base, "split")
-            chosen = section(options, "split")
-            kind, column = as_text(chosen.get("type")) or "random", chosen.get("column")
-            kind_at, column_at = (*keys, "type"), (*keys, "column")
-            shares_at, shares = (*keys, "probabilities"), chosen.get("probabilities")
-        else:
-            kind, column = ("stratify", options["stratify"]) if options.get("stratify") else ("random", None)
-            kind_at = column_at = (*base, "stratify")
-            shares_at, shares = (*base, "split_probabilities"), options.get("split_probabilities")
-            if shares is None and column is None:
-                return
-            if column is not None and column.value is None:
-                self.job.carried(column_at, "data.split.method: random")
-                kind, column = "random", None
-        self._method(kind, kind_at, as_text(column), column_at, column)
-        if shares is not None:
-            self._shares(shares_at, shares)
-
-    def _method(self, kind: str, kind_at: Keys, name: str | None, name_at: Keys, node: Node | None) -> None:
-        """Set the method and its column; a random split where there is no counterpart."""
-        job, split = self.job, ("data", "split")
-        methods = {"random": "random", "stratify": "random", "fixed": "column", "datetime": "time"}
-        if kind == "fixed":
-            name = name or "split"
-        needs = kind in ("stratify", "datetime", "hash")
-        if (needs and name is None) or (name == self.target and kind != "stratify"):
-            why = f"a {kind} split needs a column of its own: this one is random"
-            job.changed(kind_at, (*split, "method"), why, "random")
-            job.left_out(name_at, "a random split has no column")
-            return
-        if kind not in (*methods, "hash"):
-            job.changed(kind_at, (*split, "method"), f"there is no split of the kind {kind}", "random")
-            job.left_out(name_at, "a random split has no column")
-            return
-        job.carried(kind_at, (*split, "method"), methods.get(kind, "hash"))
-        if name is None:
-            return
-        job.ask(name, node or job.root.value["preprocessing"].value["split"])
-        self._split_column(kind, name, name_at, node)
-
-    def _split_column(self, kind: str, name: str, name_at: Keys, node: Node | None) -> None:
-        job, split = self.job, ("data", "split")
-        if kind == "random":
-            job.left_out(name_at, "a random split has no column")
-        elif kind == "stratify":
-            job.carried(name_at, (*split, "stratify"), True if name == self.target else name)
-        elif kind == "hash":
-            job.carried(name_at, ("data", "key"), name)
-            self.reserved[name] = "it is data.key, which tells the parts: it cannot be a feature as well"
-        else:
-            job.carried(name_at, (*split, "column"), name)
-        if kind == "fixed":
-            for part, value in (("train", "0"), ("validation", "1"), ("test", "2")):
-                job.put((*split, part), value)
-            self.reserved[name] = "it is the column of the split: it cannot be a feature as well"
-
-    def _shares(self, keys: Keys, node: Node) -> None:
-        shares = [as_number(item) for item in node.value] if isinstance(node.value, list) else []
-        numbers = [float(share) for share in shares if share is not None and 0 <= share <= 1e6]
-        total = sum(numbers)
-        held_out = [round(number / total, 6) for number in numbers[1:]] if total else []
-        if self.job.spec["data"]["split"]["method"] == "column":
-            self.job.left_out(keys, "the split column says the parts")
-        elif len(shares) != 3 or len(held_out) != 2 or sum(held_out) >= 1:
-            held = "" if isinstance(node.value, list) else f", not {kind_of(node)}"
-            self.job.left_out(keys, f"it must be the shares of train, validation and test{held}")
-        else:
-            validation, test = held_out
-            self.job.put(("data", "split", "validation"), validation)
-            self.job.put(("data", "split", "test"), test)
-            ours = f"data.split: validation {validation:g}, test {test:g}"
-            if abs(total - 1) < 1e-6:
-                self.job.carried(keys, ours)
-            else:
-                self.job.changed(keys, ours, f"the shares add up to {total:g}: they are scaled to 1")
+            leave_out(self.job, path, node, _LOSS.get(key, "the loss has no options"))
 
     # What is measured.
 
-    def _metric(self) -> None:
+    def _measured(self) -> None:
         options = section(self.config, self.trainer)
         field = options.get("validation_field")
         if field is not None:
-            known = as_text(field) in (None, "combined", self.target, as_text(self.output[1]["name"]))
-            if known:
+            if as_text(field) in (None, "combined", self.target, as_text(self.output[1]["name"])):
                 self.job.carried((self.trainer, "validation_field"), f"target: {self.target}")
             else:
                 self.job.left_out((self.trainer, "validation_field"), f"the target is {self.target}")
@@ -370,13 +260,11 @@ class _Ludwig:
                 self._validation_metric((self.trainer, key), as_text(options[key]))
 
     def _validation_metric(self, keys: Keys, name: str | None) -> None:
-        ours = _METRICS.get(name or "")
+        why = "it is the report's primary metric; early stopping watches the loss"
         if name in (None, "loss"):
             self.job.carried(keys, "always so: early stopping watches the loss of held-out rows")
-        elif ours is None or self.job.spec["target"]["type"] not in METRICS[ours].tasks:
-            task = self.job.spec["target"]["type"]
-            fitting = ", ".join(metric for metric, found in METRICS.items() if task in found.tasks)
-            self.job.left_out(keys, f"not a metric for this target; there are {fitting}")
+        elif name == "accuracy" and self.job.spec["target"]["type"] == "multiclass":
+            why = f"Ludwig's accuracy of a category is the mean of its classes' accuracies; {why}"
+            self.job.primary_metric(keys, "balanced_accuracy", why)
         else:
-            why = "it is the report's primary metric; early stopping watches the loss"
-            self.job.changed(keys, ("evaluate", "metric"), why, ours)
+            self.job.primary_metric(keys, _METRICS.get(name or ""), why)

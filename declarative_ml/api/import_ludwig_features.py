@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from declarative_ml.api.import_config import as_number, as_text, as_truth, mapping, section, text, where
-from declarative_ml.api.import_conversion import Conversion
+from declarative_ml.api.import_conversion import NO_DROP, Conversion
+from declarative_ml.api.import_ludwig_absent import leave_out
 from declarative_ml.core.errors import UsageError
 from declarative_ml.spec.positions import Node
 from declarative_ml.spec.positions import Path as Keys
@@ -32,21 +33,48 @@ UNSUPPORTED = {
     "category_distribution": "a distribution over classes is no column of classes",
 }
 _FILLS = {"fill_with_mean": "mean", "fill_with_median": "median"}
+_OUTLIERS = ("outlier_strategy", "outlier_threshold", "outlier_replacement_strategy")
 _ORDERED = {"bfill", "ffill", "backfill", "pad"}
 _SCALES = {"zscore": "standard", "minmax": "minmax", "iq": "robust"}
 _ENCODERS = {
-    "number": {"passthrough"},
-    "binary": {"passthrough"},
-    "category": {"dense", "embed"},
+    "mlp": {
+        "number": "an mlp takes numbers as themselves and as ramps between quantiles (model.bins)",
+        "binary": "an mlp takes the two values as -1 and +1",
+        "category": "an mlp learns an embedding of each level (model.embedding_size)",
+        "date": "a date becomes days, and month, weekday, day of year and hour on circles",
+    },
+    "linear": {
+        "number": "a linear model weighs each number as it is scaled",
+        "binary": "a linear model takes the two values as -1 and +1",
+        "category": "a linear model has a weight for each level",
+        "date": "a date becomes days, and month, weekday, day of year and hour on circles",
+    },
+    "lightgbm": {
+        "number": "trees split on the values themselves",
+        "binary": "trees split on the two values",
+        "category": "trees split on sets of levels",
+        "date": "a date becomes days, year, month, day, weekday, day of year and hour",
+    },
 }
-"""Encoders that do what an mlp does here."""
-_ENCODED = {
-    "number": "an mlp takes numbers as themselves and as ramps between quantiles (model.bins)",
-    "binary": "an mlp takes the two values as -1 and +1",
-    "category": "an mlp learns an embedding of each level (model.embedding_size)",
-    "date": "a date becomes days, and month, weekday, day of year and hour on circles",
-}
+"""What our models make of a feature, by model and type."""
+_SAME_ENCODERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "mlp": {
+        "number": ("passthrough", "ple"), "binary": ("passthrough",), "category": ("dense", "embed"),
+    },
+    "linear": {
+        "number": ("passthrough",), "binary": ("passthrough",), "category": ("sparse", "onehot"),
+    },
+    "lightgbm": {
+        "number": ("passthrough",), "binary": ("passthrough",), "category": ("passthrough",),
+    },
+}  # fmt: skip
+"""Ludwig's encoders that do the same."""
+_SIZES = {"embedding_size": ("category", "embedding_size"), "num_bins": ("number", "bins")}
+"""Encoders' options that are one option of the mlp: of which type, and ours."""
+_OF_ENCODER = "an option of Ludwig's encoder"
 _ROLES = ("name", "type", "column", "preprocessing", "encoder")
+_OLD_SIZES = ("embedding_size",)
+"""Options of an encoder that used to stand beside its name."""
 _OTHERS = {
     "tied": "weights are not shared between features",
     "tied_weights": "weights are not shared between features",
@@ -55,19 +83,18 @@ _OTHERS = {
 }
 
 
+Sizes = list[tuple[str, Keys, Node]]
+"""Options of the mlp that encoders name: ours, and where each stands with its value."""
+
+
 def import_features(
-    job: Conversion,
-    inputs: list[Node],
-    config: dict[str, Node],
-    target: str,
-    reserved: dict[str, str],
-    model_type: str,
-) -> list[tuple[Keys, Node]]:
-    """Set `features`. Returns the embedding sizes that the config names, for the model.
+    job: Conversion, inputs: list[Node], config: dict[str, Node], reserved: dict[str, str], model: str
+) -> Sizes:
+    """Set `features`. Returns what the encoders say about the options of the model, an mlp.
 
     `reserved` says which columns cannot be features, and why. Raises UsageError when none is left.
     """
-    features = _Features(job, config, {**reserved, target: "it is the target"}, model_type)
+    features = _Features(job, config, dict(reserved), model)
     for number, node in enumerate(inputs):
         features.add(("input_features", number), node)
     if not job.spec.get("features"):
@@ -75,7 +102,7 @@ def import_features(
             f"{where(inputs[0])}: none of the input features has a counterpart",
             hint="features are of type number, category, binary or date",
         )
-    features.rest()
+    features.default_encoders()
     return features.sizes
 
 
@@ -83,10 +110,10 @@ class _Features:
     """The features so far."""
 
     def __init__(
-        self, job: Conversion, config: dict[str, Node], reserved: dict[str, str], model_type: str
+        self, job: Conversion, config: dict[str, Node], reserved: dict[str, str], model: str
     ) -> None:
-        self.job, self.reserved, self.model_type = job, reserved, model_type
-        self.sizes: list[tuple[Keys, Node]] = []
+        self.job, self.config, self.reserved, self.model = job, config, reserved, model
+        self.sizes: Sizes = []
         self.defaults = _defaults(config)
 
     def add(self, keys: Keys, node: Node) -> None:
@@ -103,12 +130,14 @@ class _Features:
         self.reserved[column] = f"the column '{column}' is a feature already"
         self.job.ask(column, feature.get("column", feature["name"]))
         self.job.put(("features", column), {"type": ours})
-        self._names(keys, feature, name, column, ours)
+        carry_names(
+            self.job, keys, feature, f"features: {column} ({ours})", "a feature is called by its column"
+        )
         self._preprocessing(keys, feature, column, ours)
         self._encoder(keys, feature, ours)
         for key in feature:
-            if key not in _ROLES and key != "embedding_size":
-                self.job.left_out((*keys, key), _OTHERS.get(key, "an option of Ludwig's encoder"))
+            if key not in _ROLES and key not in _OLD_SIZES:
+                leave_out(self.job, (*keys, key), feature[key], _OTHERS.get(key, _OF_ENCODER))
 
     def _refusal(self, kind: str, column: str) -> str | None:
         if kind not in FEATURE_TYPES:
@@ -117,81 +146,81 @@ class _Features:
             return "the model's output has that name: rename the column in data.sql to use it"
         return self.reserved.get(column)
 
-    def _names(self, keys: Keys, feature: dict[str, Node], name: str, column: str, ours: str) -> None:
-        words = f"features: {column} ({ours})"
-        for key in ("name", "column", "type"):
-            if key in feature and (key != "name" or name == column):
-                self.job.carried((*keys, key), words)
-        if name != column:
-            self.job.changed((*keys, "name"), words, "a feature is called by its column")
-
     def _preprocessing(self, keys: Keys, feature: dict[str, Node], column: str, kind: str) -> None:
         options: Options = dict(self.defaults.get(kind, {}))
         for key, node in section(feature, "preprocessing").items():
             options[key] = (*keys, "preprocessing", key), node
         if kind == "number":
-            _Number(self.job, column, options, self.model_type).convert()
+            _Number(self.job, column, options, self.model).convert()
         for key, (path, node) in options.items():
             if kind == "category":
                 _category(self.job, column, path, key, node)
             elif kind in ("binary", "date"):
-                _plain(self.job, kind, column, path, key)
+                _plain(self.job, kind, path, key, node)
 
     def _encoder(self, keys: Keys, feature: dict[str, Node], kind: str) -> None:
         """The encoder, nested or, as it used to be, its name with its options beside it."""
-        options: Options = {}
-        if (node := feature.get("encoder")) is not None:
-            nested = node.value if node.is_mapping else {"type": node}
-            below: Keys = ("encoder",) if node.is_mapping else ()
-            for key, child in nested.items():
-                options[key] = (*keys, *below, key) if below else (*keys, "encoder"), child
-        if "embedding_size" in feature:
-            options["embedding_size"] = (*keys, "embedding_size"), feature["embedding_size"]
-        self._encoder_options(kind, options)
+        node = feature.get("encoder")
+        if node is not None and node.is_mapping:
+            self._encoder_options(kind, (*keys, "encoder"), node.value)
+        elif node is not None:
+            self._encoder_type((*keys, "encoder"), kind, node)
+        self._encoder_options(kind, keys, {key: feature[key] for key in _OLD_SIZES if key in feature})
 
-    def _encoder_options(self, kind: str, options: Options) -> None:
-        for key, (path, node) in options.items():
-            if self.model_type == "gbm":
-                self.job.left_out(path, "trees split on values and levels: there is no encoder")
-            elif key == "type" and as_text(node) in _ENCODERS.get(kind, ()):
-                self.job.carried(path, f"model: {_ENCODED[kind]}")
-            elif key == "type":
-                self.job.changed(path, f"model: encoding of a {kind}", _ENCODED[kind])
-            elif key == "embedding_size" and kind == "category":
-                self.sizes.append((path, node))
+    def _encoder_options(self, kind: str, keys: Keys, options: dict[str, Node]) -> None:
+        for key, node in options.items():
+            path = (*keys, key)
+            if key == "type":
+                self._encoder_type(path, kind, node)
+            elif self.model == "mlp" and key in _SIZES and _SIZES[key][0] == kind:
+                self.sizes.append((_SIZES[key][1], path, node))
             else:
-                self.job.left_out(path, "an option of Ludwig's encoder")
+                leave_out(self.job, path, node, _OF_ENCODER)
 
-    def rest(self) -> None:
-        """What is said for types that no feature has, and encoders of whole types."""
-        for kind, child in self.defaults_encoders():
-            self._encoder_options(kind, child)
-        for top in ("defaults", "preprocessing"):
-            for name, node in mapping(self.job.root, "the config").items():
-                if name == top and node.is_mapping:
-                    self._rest_of(top, node)
+    def _encoder_type(self, path: Keys, kind: str, node: Node) -> None:
+        what = _ENCODERS[self.model][kind]
+        if as_text(node) in _SAME_ENCODERS[self.model].get(kind, ()):
+            self.job.carried(path, f"model: {what}")
+        else:
+            self.job.changed(path, f"model: encoding of a {kind}", what)
 
-    def _rest_of(self, top: str, node: Node) -> None:
-        used = {options["type"] for options in self.job.spec["features"].values()}
-        for name in node.value:
-            if FEATURE_TYPES.get(name) in used:
-                self.job.left_out((top, name), f"no counterpart for this default of {name} features")
-            elif name in FEATURE_TYPES or name in UNSUPPORTED:
-                self.job.left_out((top, name), f"no feature of the type {name} is imported")
-            elif top == "defaults":
-                self.job.left_out((top, name), "it is no feature type")
-
-    def defaults_encoders(self) -> list[tuple[str, Options]]:
-        """The encoders in `defaults`, by our type; only of types that a feature has."""
-        used = {options["type"] for options in self.job.spec["features"].values()}
-        found: list[tuple[str, Options]] = []
-        for name, node in section(mapping(self.job.root, "the config"), "defaults").items():
+    def default_encoders(self) -> None:
+        """The encoders of whole types that a feature has."""
+        used = _used(self.job)
+        for name, node in section(self.config, "defaults").items():
             kind = FEATURE_TYPES.get(name)
             if kind in used:
                 encoder = section(mapping(node, name), "encoder")
-                keys: Keys = ("defaults", name, "encoder")
-                found.append((str(kind), {key: ((*keys, key), child) for key, child in encoder.items()}))
-        return found
+                self._encoder_options(str(kind), ("defaults", name, "encoder"), encoder)
+
+
+def carry_names(job: Conversion, keys: Keys, feature: dict[str, Node], ours: str, why: str) -> None:
+    """The verdict on a feature's `name`, `column` and `type`; `why` where the two names differ."""
+    name, column = as_text(feature["name"]), as_text(feature.get("column"))
+    if column not in (None, "", name):
+        job.changed((*keys, "name"), ours, why)
+    for key in ("name", "column", "type"):
+        job.carried((*keys, key), ours)
+
+
+def leave_out_defaults(job: Conversion, config: dict[str, Node]) -> None:
+    """What is said for whole types and has no verdict yet, when all else has one."""
+    used = _used(job)
+    for top in ("defaults", "preprocessing"):
+        for name in section(config, top):
+            if FEATURE_TYPES.get(name) in used:
+                overridden = (top, name, "preprocessing") if top == "defaults" else (top, name)
+                job.left_out(overridden, f"each {name} feature says it otherwise")
+                job.left_out((top, name), f"no counterpart for this default of {name} features")
+            elif name in FEATURE_TYPES or name in UNSUPPORTED:
+                job.left_out((top, name), f"no feature of the type {name} is imported")
+            elif top == "defaults":
+                job.left_out((top, name), "it is no feature type")
+
+
+def _used(job: Conversion) -> set[str]:
+    """The types that a feature of the spec has."""
+    return {options["type"] for options in job.spec["features"].values()}
 
 
 def _defaults(config: dict[str, Node]) -> dict[str, Options]:
@@ -213,15 +242,18 @@ def _defaults(config: dict[str, Node]) -> dict[str, Options]:
 class _Number:
     """Preprocessing of a number: what a missing value becomes, and the scale."""
 
-    def __init__(self, job: Conversion, column: str, options: Options, model_type: str) -> None:
-        self.job, self.column, self.options, self.model_type = job, column, options, model_type
+    def __init__(self, job: Conversion, column: str, options: Options, model: str) -> None:
+        self.job, self.column, self.options, self.model = job, column, options, model
 
     def convert(self) -> None:
-        strategy = as_text(self.options["missing_value_strategy"][1]) if self._has_strategy() else None
+        """A verdict on each option, and the feature's own options."""
+        _, stated = self.options.get("missing_value_strategy", ((), None))
+        unsaid = stated is None or stated.value is None
+        strategy = "fill_with_const" if unsaid else str(as_text(stated))
         for key, (path, node) in self.options.items():
             if key == "missing_value_strategy":
                 self._strategy(path, strategy)
-            elif key == "fill_value" and strategy in (None, "fill_with_const"):
+            elif key == "fill_value" and strategy == "fill_with_const":
                 self._constant(path, node)
             elif key == "fill_value":
                 self.job.left_out(path, f"without effect beside {strategy}")
@@ -229,13 +261,11 @@ class _Number:
                 self._scale(path, as_text(node))
             elif key == "computed_fill_value":
                 self.job.left_out(path, "Ludwig computes it by itself")
-            elif key in ("outlier_strategy", "outlier_threshold", "outlier_replacement_strategy"):
-                self.job.left_out(path, "outliers stay; scale robust and quantile compress them")
+            elif key in _OUTLIERS:
+                why = "outliers stay; scale robust and quantile compress them"
+                leave_out(self.job, path, node, why)
             else:
                 self.job.left_out(path, "no counterpart for this option of a number")
-
-    def _has_strategy(self) -> bool:
-        return "missing_value_strategy" in self.options
 
     def _put(self, option: str, value: Any, path: Keys, why: str = "") -> None:
         """Set an option of the feature; what stands for a whole type is told for all of them at once."""
@@ -247,40 +277,38 @@ class _Number:
         else:
             self.job.carried(path, ours)
 
-    def _strategy(self, path: Keys, strategy: str | None) -> None:
+    def _strategy(self, path: Keys, strategy: str) -> None:
         if strategy in _FILLS:
             self._put("missing", _FILLS[strategy], path)
-        elif strategy in (None, "fill_with_const"):
-            if "fill_value" not in self.options:
-                self._put("missing", "zero", path)
-            else:
-                self.job.carried(path, "features: missing takes a number")
+        elif strategy == "fill_with_const" and "fill_value" in self.options:
+            self.job.carried(path, "features: missing, a number; see fill_value")
+        elif strategy == "fill_with_const":
+            self._put("missing", "zero", path)
         elif strategy in _ORDERED:
             self._put("missing", "median", path, "the order of rows means nothing here")
         elif strategy == "drop_row":
-            why = "no row is dropped for a missing feature; WHERE … IS NOT NULL in data.sql does that"
-            self._put("missing", "median", path, why)
+            self._put("missing", "median", path, NO_DROP)
         else:
             self._put("missing", "median", path, f"numbers are not filled by {strategy}")
 
     def _constant(self, path: Keys, node: Node) -> None:
         value = as_number(node)
         if value is None or abs(value) > 1e38:
-            self.job.left_out(path, "missing takes a number")
+            self._put("missing", "zero", path, "it is no number that a column can hold")
         elif value == 0:
             self._put("missing", "zero", path)
         else:
             self._put("missing", value, path)
 
     def _scale(self, path: Keys, name: str | None) -> None:
-        if self.model_type == "gbm":
+        if self.model == "lightgbm":
             self.job.left_out(path, "trees need no scale")
         elif name in _SCALES:
             self._put("scale", _SCALES[name], path)
         elif name == "log1p":
             self._put("scale", "quantile", path, "by rank instead of log: a long tail is compressed too")
         else:
-            why = "unscaled numbers spoil a neural network; scale none would keep them as they are"
+            why = "unscaled numbers spoil the fit; scale none would keep them as they are"
             self._put("scale", "robust", path, why)
 
 
@@ -295,7 +323,8 @@ def _category(job: Conversion, column: str, path: Keys, key: str, node: Node) ->
     elif key == "missing_value_strategy" and as_text(node) in (None, "fill_with_const"):
         job.carried(path, "always so: a missing value is a level of its own")
     elif key == "missing_value_strategy":
-        job.changed(path, "features: a missing value is a level of its own", "categories are not filled")
+        why = NO_DROP if as_text(node) == "drop_row" else "categories are not filled"
+        job.changed(path, "features: a missing value is a level of its own", why)
     elif key == "fill_value":
         job.carried(path, "always so: a missing value is a level of its own")
     elif key == "lowercase" and not as_truth(node):
@@ -310,10 +339,11 @@ def _category(job: Conversion, column: str, path: Keys, key: str, node: Node) ->
         job.left_out(path, "no counterpart for this option of a category")
 
 
-def _plain(job: Conversion, kind: str, column: str, path: Keys, key: str) -> None:
+def _plain(job: Conversion, kind: str, path: Keys, key: str, node: Node) -> None:
     """One option of the preprocessing of a binary or a date, whose features have no options."""
     if key in ("missing_value_strategy", "fill_value"):
-        job.changed(path, f"features: a missing {kind} stays missing", f"a {kind} is not filled")
+        why = NO_DROP if as_text(node) == "drop_row" else f"a {kind} is not filled"
+        job.changed(path, f"features: a missing {kind} stays missing", why)
     elif key == "datetime_format":
         job.left_out(path, "the pattern of a date is found in the data")
     elif key == "fallback_true_label":

@@ -71,19 +71,24 @@ class Ledger:
     def __init__(self, root: Node) -> None:
         self._leaves = dict(leaves(root))
         self._entries: dict[Keys, Entry] = {}
+        self._below: dict[Keys, list[Keys]] = {}
+        for leaf in self._leaves:
+            for depth in range(len(leaf) + 1):
+                self._below.setdefault(leaf[:depth], []).append(leaf)
 
     def judge(self, keys: Keys, verdict: Verdict, ours: str, why: str, section: str = "") -> None:
         """Give the leaves at and below `keys` a verdict; where one has been given, that one stays."""
-        for leaf, node in self._leaves.items():
-            if leaf[: len(keys)] != keys or leaf in self._entries:
-                continue
-            value = "…" if any(_SECRET.search(str(part)) for part in leaf) else node.plain()
-            place = node.key or node.place
-            self._entries[leaf] = Entry(leaf, value, place, verdict, ours, why, section)
+        for leaf in self._below.get(keys, ()):
+            if leaf not in self._entries:
+                node = self._leaves[leaf]
+                value = "…" if any(_SECRET.search(str(part)) for part in leaf) else node.plain()
+                place = node.key or node.place
+                self._entries[leaf] = Entry(leaf, value, place, verdict, ours, why, section)
 
     def entries(self) -> list[Entry]:
         """One entry for each leaf, in the order of the config; no verdict means no counterpart."""
-        self.judge((), "left_out", "", NO_COUNTERPART)
+        for leaf, node in self._leaves.items():
+            self.judge(leaf, "left_out", "", NO_COUNTERPART if node.value else "it says nothing")
         return [self._entries[leaf] for leaf in self._leaves]
 
 
@@ -97,6 +102,8 @@ class Imported:
     text: str
     entries: tuple[Entry, ...]
     notes: list[str] = field(default_factory=list)
+    named_data: bool = True
+    """Whether the spec names data that exists, and not a placeholder."""
 
     def group(self, verdict: Verdict) -> list[Entry]:
         """The entries of one group, in the order of the config."""
@@ -136,12 +143,16 @@ def count_text(entries: Iterable[Entry]) -> str:
 
 
 def report_text(imported: Imported) -> str:
-    """The report for people: three groups with places and reasons, then the notes."""
-    lines = [f"{imported.config} ({imported.tool}): {count_text(imported.entries)}"]
+    """The report for people: three groups with lines and reasons, the notes, and what to do next."""
+    tool, path = imported.tool, imported.path
+    lines = [f"{imported.config} ({tool}) → {path}: {count_text(imported.entries)}"]
     for verdict, title in TITLES.items():
         if found := imported.group(verdict):
-            lines += ["", title, *_group_lines(found)]
-    lines += ["", *(f"note: {note}" for note in imported.notes)] if imported.notes else []
+            columns = f"  line  {tool}" if verdict == "left_out" else f"  line  {tool}  →  {path.name}"
+            lines += ["", title, columns, *_group_lines(found)]
+    lines += ["", *(line for note in imported.notes for line in _wrapped(f"note: {note}", " " * 6))]
+    first = "" if imported.named_data else "name your data in it, then: "
+    lines += ["", f"wrote {path}; next: {first}dml run {path}"]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ _ORDER = (
     "version", "name", "description", "data", "target", "features", "others", "exclude", "model",
     "imbalance", "evaluate", "resources", "seed",
 )  # fmt: skip
-_SPACED = ("data", "target", "features", "exclude", "model", "imbalance", "evaluate", "resources")
+_SPACED = ("data", "target", "features", "exclude", "model", "imbalance", "evaluate", "resources", "seed")
 """Sections with an empty line above."""
 _BARE = re.compile(r"[^\W\d][\w ./-]*[\w./]|[^\W\d]|\.{0,2}/[\w ./-]*[\w./]")
 _OTHER_WORDS = frozenset({"yes", "no", "on", "off", "y", "n"})
@@ -46,8 +46,8 @@ def _end(entries: list[Entry], elsewhere: list[Entry], notes: Iterable[str]) -> 
         ours = f" → {same[0].ours}" if same[0].ours else ""
         title = "left out" if same[0].verdict == "left_out" else "changed"
         yield from _comment(f"{title}: {theirs_text(same)}{ours} ({same[0].why})")
+    yield ""
     for note in notes:
-        yield ""
         yield from _comment(f"note: {note}")
 
 

@@ -5,45 +5,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.columns import raw_column
+from declarative_ml.learning.leaks import ALMOST_ONE, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-ALMOST_ONE = 0.9999
 MAX_ROWS = 50_000
-SUSPICIOUS_LEVELS = 50
 SHARE_OF_COEFFICIENT = 0.01
 
 
 def find_leaks(table: pa.Table, target: str, columns: list[str]) -> dict[str, str]:
     """Column -> why it looks like a leak, among `columns` of a sample of the data.
 
-    Looks for a column that determines the target alone, and for columns that add up to it.
+    Looks for a column that tells the target alone, and for number columns that add up to it.
     """
     import numpy as np
 
     table = table.slice(0, MAX_ROWS).combine_chunks()
     present = ~np.asarray(table.column(target).is_null(nan_is_null=True))
-    columns = [name for name in columns if name != target]
     if present.sum() < 20:
         return {}
-    outcome = _outcome(table.column(target))[present]
+    codes = _outcome(table.column(target))[present]
+    outcome = Outcome(_texts(table.column(target).filter(present)))
     leaks: dict[str, str] = {}
     numbers: dict[str, np.ndarray] = {}
     for name in columns:
-        column = table.column(name)
+        if name == target:
+            continue
+        column = table.column(name).filter(present)
         if _is_number(column):
-            values = np.asarray(raw_column(column.combine_chunks(), "float32"), dtype=np.float64)[present]
+            values = np.asarray(raw_column(column.combine_chunks(), "float32"), dtype=np.float64)
             numbers[name] = values
-            if _correlation(values, outcome) > ALMOST_ONE:
+            if _correlation(values, codes) > ALMOST_ONE:
                 leaks[name] = f"LEAK: it is the target '{target}' in other numbers"
-        elif _determines(column, outcome, present):
-            leaks[name] = f"LEAK: each of its values has one value of the target '{target}'"
+                continue
+        reason = _told_by(_texts(column), outcome, target)
+        if reason is not None:
+            leaks[name] = f"LEAK: {reason}"
     rest = {name: values for name, values in numbers.items() if name not in leaks}
-    parts = _adds_up(rest, outcome)
+    parts = _adds_up(rest, codes)
     leaks |= {name: f"LEAK: {' and '.join(parts)} together give the target '{target}'" for name in parts}
     return leaks
+
+
+def _told_by(levels: list[str], outcome: Outcome, target: str) -> str | None:
+    if outcome.determined_by(levels):
+        return f"each of its values has one value of the target '{target}'"
+    mark = outcome.marked_by(levels)
+    if mark is None:
+        return None
+    what = "is missing" if mark[0] == "" else f"is {mark[0]}"
+    return f"it {what} exactly where the target '{target}' is {mark[1]}"
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """The values as texts; missing is ""."""
+    texts: list[str] = raw_column(column.combine_chunks(), "string").to_pylist()
+    return texts
 
 
 def _is_number(column: pa.ChunkedArray) -> bool:
@@ -69,21 +88,6 @@ def _correlation(values: np.ndarray, outcome: np.ndarray) -> float:
     if known.sum() < 20 or np.ptp(values[known]) == 0 or np.ptp(outcome[known]) == 0:
         return 0.0
     return float(abs(np.corrcoef(values[known], outcome[known])[0, 1]))
-
-
-def _determines(column: pa.ChunkedArray, outcome: np.ndarray, present: np.ndarray) -> bool:
-    """Whether a column of few levels fixes the target on every row, with several rows a level."""
-    import numpy as np
-
-    codes = np.asarray(raw_column(column.combine_chunks(), "string").dictionary_encode().indices)[present]
-    levels = np.unique(codes)
-    if not 2 <= len(levels) <= min(SUSPICIOUS_LEVELS, len(codes) // 10):
-        return False
-    low = np.full(codes.max() + 1, np.inf)
-    high = np.full(codes.max() + 1, -np.inf)
-    np.minimum.at(low, codes, outcome)
-    np.maximum.at(high, codes, outcome)
-    return bool((low[levels] == high[levels]).all())
 
 
 def _adds_up(numbers: dict[str, np.ndarray], outcome: np.ndarray) -> list[str]:

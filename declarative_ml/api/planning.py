@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from declarative_ml.api.workspace import Workspace
+from declarative_ml.core.duration import seconds_of
+from declarative_ml.engines.clock import Budget
+from declarative_ml.engines.local import find_action
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.build import build_plan
 from declarative_ml.planner.keys import differences, key_document, step_key
+from declarative_ml.spec.document import Spec
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.trackers import TRACKERS
 
@@ -33,13 +38,26 @@ def make_plan(loaded: LoadedSpec) -> Plan:
     return build_plan(loaded.spec, spec_digest=loaded.digest)
 
 
+def budget_of(spec: Spec, started: float | None = None) -> Budget | None:
+    """The time that a run of the spec may take, from `started` (`time.monotonic`; absent: now) on."""
+    if spec.resources.time is None:
+        return None
+    return Budget(seconds_of(spec.resources.time), time.monotonic() if started is None else started)
+
+
 def inspect_plan(
-    plan: Plan, workspace: Workspace, digests: Mapping[str, str], threads: int, last: Mapping[str, Any]
+    plan: Plan,
+    workspace: Workspace,
+    digests: Mapping[str, str],
+    threads: int,
+    last: Mapping[str, Any],
+    budget: Budget | None = None,
 ) -> list[StepState]:
-    """The state of each step, in order. `last` is the key documents of the run before."""
+    """The state of each step, in order. `last` is the key documents of the run before, `budget` the time
+    that the run would have."""
     states: dict[str, StepState] = {}
     for step in plan.ordered():
-        states[step.id] = _inspect(step, states, workspace, digests, threads, last.get(step.id))
+        states[step.id] = _inspect(step, states, workspace, digests, threads, last.get(step.id), budget)
     return list(states.values())
 
 
@@ -50,6 +68,7 @@ def _inspect(
     digests: Mapping[str, str],
     threads: int,
     last: Mapping[str, Any] | None,
+    budget: Budget | None,
 ) -> StepState:
     waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
     if waiting:
@@ -57,7 +76,9 @@ def _inspect(
     inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
-    action = workspace.store.find(key)
+    if step.always:
+        return StepState(step, "run", "its source is asked in every run", key)
+    action = find_action(workspace.store, step, key, budget)
     if action is not None and (not step.effect or _is_done(step, workspace, key)):
         state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"
         why = action.detail or "nothing that it depends on has changed"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.api.planning import StepState, inspect_plan, make_plan, source_files
+from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import read_json, write_json, write_text
 from declarative_ml.core.errors import DmlError, MissingDependency, UsageError
@@ -34,6 +34,8 @@ class RunOptions:
     jobs: int | None = None
     listener: Listener = silent
     on_plan: Callable[[Plan, list[StepState]], None] | None = None
+    started: float | None = None
+    """When the command began, in seconds of `time.monotonic`; resources.time counts from there."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
     last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, threads, last)
+    budget = budget_of(loaded.spec, options.started)
+    states = inspect_plan(plan, workspace, digests, threads, last, budget)
     only = _until(plan, options.until)
     fresh = _fresh(plan, options.fresh)
     earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
@@ -84,6 +87,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         threads=threads,
         file_digests=digests,
         listener=_recorded(folder, options.listener),
+        budget=budget,
     )
     with workspace.store.in_use():
         outcome = engine.run(plan, only=only, fresh=fresh)
@@ -120,6 +124,8 @@ _EXTRAS = {"torch": "torch", "mlflow": "mlflow"}
 def _require_libraries(steps: Sequence[Step]) -> None:
     """Raise MissingDependency before any work is done, not when the step is reached."""
     for step in steps:
+        if step.optional:
+            continue
         for name in ("mlflow",) if step.kind == "track" else step.libraries:
             if name in _EXTRAS and not installed(name):
                 raise MissingDependency(name, _EXTRAS[name])

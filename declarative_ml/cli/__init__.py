@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ from typing import Any, NoReturn
 import click
 
 from declarative_ml.core.errors import DmlError, SpecError, UsageError
+
+STARTED = time.monotonic()
+"""When the command began."""
 
 VERBS = {
     "init": "Write a spec for a data file that runs as it is",
@@ -30,7 +34,8 @@ VERBS = {
     "ui": "Open MLflow on this workspace",
     "diff": "What differs between two specs, and which steps would run again",
     "template": "List, show, use and lock templates",
-    "schema": "Print the JSON Schema of a spec, for editors",
+    "migrate": "Bring specs to the current version of the format",
+    "schema": "Print the JSON Schema of a spec, a plan or a bundle",
     "step": "Run one step of a plan file (what a pod does)",
     "gc": "Delete what no recent run needs from the store",
     "doctor": "What works on this machine",

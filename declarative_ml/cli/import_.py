@@ -45,5 +45,4 @@ def command(
         return print_json(imported.as_dict())
     if not quiet:
         click.echo(report_text(imported))
-        click.echo(f"\nwrote {imported.path}; next: dml run {imported.path}")
     return None

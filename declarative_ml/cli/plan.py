@@ -38,7 +38,7 @@ def command(
     no_data: bool,
 ) -> None:
     """Show the execution graph of SPEC: each step, cached or to run, and why."""
-    from declarative_ml.api.planning import inspect_plan, make_plan, source_files
+    from declarative_ml.api.planning import budget_of, inspect_plan, make_plan, source_files
     from declarative_ml.api.workspace import Workspace
     from declarative_ml.core.atomic import write_json
     from declarative_ml.planner.views import as_mermaid
@@ -63,7 +63,7 @@ def command(
         return None
     threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, threads, last)
+    states = inspect_plan(plan, workspace, digests, threads, last, budget_of(loaded.spec))
     width = max(len(state.step.id) for state in states)
     names = {"cached": "cached", "skipped": "skipped", "run": "to run", "unknown": "to run"}
     for state in states:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from declarative_ml.cli import STARTED
 from declarative_ml.cli.options import (
     format_option,
     locked_option,
@@ -71,6 +72,7 @@ def command(
                 jobs=jobs,
                 listener=progress.listen,
                 on_plan=progress.begin,
+                started=STARTED,
             ),
         )
     if form == "json":

@@ -23,7 +23,12 @@ from declarative_ml.core.errors import DataError, Problem, SpecError
 @set_option
 @locked_option
 @format_option("json", "sarif")
-@click.option("--no-data", is_flag=True, help="Read no data, not even the header of local files.")
+@click.option(
+    "--data/--no-data",
+    "data",
+    default=None,
+    help="Also ask databases for their columns; or read no data, not even the header of local files.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -32,13 +37,13 @@ def command(
     overrides: tuple[str, ...],
     locked: bool,
     form: str,
-    no_data: bool,
+    data: bool | None,
 ) -> None:
     """Report every problem of the given SPECS (default: spec.yaml) at once."""
     specs = specs or ("spec.yaml",)
     found = _Found()
     for spec in specs:
-        _validate(spec, profile, overrides, found, data=not no_data, locked=locked)
+        _validate(spec, profile, overrides, found, data=data, locked=locked)
     _show(found, len(specs), form)
     worst = (code for code in (SpecError.exit_code, DataError.exit_code) if code in found.codes)
     ctx.exit(next(worst, 0))
@@ -59,7 +64,7 @@ def _validate(
     overrides: tuple[str, ...],
     found: _Found,
     *,
-    data: bool,
+    data: bool | None,
     locked: bool,
 ) -> None:
     from declarative_ml.spec.checks import unreadable
@@ -67,7 +72,9 @@ def _validate(
 
     lock: Lock = "require" if locked else "use"
     try:
-        loaded = load_spec(spec, profile=profile, overrides=overrides, data=data, lock=lock)
+        loaded = load_spec(
+            spec, profile=profile, overrides=overrides, data=data is not False, remote=data is True, lock=lock
+        )
     except SpecError as error:
         found.problems += error.problems
         found.texts |= error.texts

@@ -19,7 +19,7 @@ DEFAULT_MISSING = ("", " ", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null
 class ColumnRule(Section):
     """How one column's text is read. Arrow types: int64, float64, bool, date32 or timestamp[us], string."""
 
-    type: ColumnType
+    type: ColumnType = Field(description="What the text is read as")
     formats: tuple[str, ...] = Field(
         default=(), description="date: strptime patterns, the first that fits wins"
     )
@@ -33,5 +33,5 @@ class ColumnRule(Section):
 class TableSchema(Section):
     """The typed columns of a table, and the spellings that count as missing."""
 
-    missing: tuple[str, ...] = DEFAULT_MISSING
-    columns: dict[str, ColumnRule]
+    missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
+    columns: dict[str, ColumnRule] = Field(description="By name, in the order of the table")

@@ -15,7 +15,7 @@ class Task(Section):
     """The resolved target of one run."""
 
     target: str = Field(description="Column to predict")
-    type: TaskType
+    type: TaskType = Field(description="Two classes, several, or a number")
     classes: tuple[str, ...] = Field(default=(), description="Class names; binary: (negative, positive)")
 
     @property

@@ -12,13 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from declarative_ml.core.atomic import empty_folder, write_json
+from declarative_ml.core.digest import digest_json
 from declarative_ml.core.errors import DataError, DmlError, StepFailed
 from declarative_ml.core.faults import fault_point
+from declarative_ml.engines.clock import Budget, Clock
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.keys import key_document, step_key
 from declarative_ml.steps import STEPS
-from declarative_ml.steps.context import Finished, StepContext, skip_reason
+from declarative_ml.steps.context import SKIPPED, Finished, StepContext, skip_reason
 from declarative_ml.store.store import Action, Store
 
 GRACE = 5.0
@@ -53,6 +56,7 @@ class LocalEngine:
         threads: int,
         file_digests: Mapping[str, str],
         listener: Listener = silent,
+        budget: Budget | None = None,
     ) -> None:
         self.store = store
         self.workspace = workspace
@@ -60,6 +64,8 @@ class LocalEngine:
         self.threads = threads
         self.file_digests = file_digests
         self.listener = listener
+        self.budget = budget
+        self._clock: Clock | None = None
         self._stop = threading.Event()
         self._running: dict[Future[tuple[Action, str]], str] = {}
         self._stamps = {name: _stamp(name) for name in file_digests}
@@ -73,6 +79,8 @@ class LocalEngine:
         steps = {step.id: step for step in plan.steps if only is None or step.id in only}
         sorter = graphlib.TopologicalSorter({step.id: set(step.inputs.values()) for step in steps.values()})
         sorter.prepare()
+        if self.budget is not None:
+            self._clock = Clock(steps.values(), self.budget, jobs=self.jobs)
         result = RunResult()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="dml")
         try:
@@ -132,14 +140,19 @@ class LocalEngine:
     def _one(
         self, step: Step, key: str, inputs: dict[str, str], done: dict[str, Finished], fresh: bool
     ) -> tuple[Action, str]:
-        action = None if fresh or step.effect else self.store.find(key)
+        action = self._find(step, key, fresh=fresh)
         if action is not None:
             return self._report_hit(step, action)
         with self.store.lock(key, poll=lambda attempt: self._wait_for_other(step, attempt)):
-            action = None if fresh or step.effect else self.store.find(key)
+            action = self._find(step, key, fresh=fresh)
             if action is not None:
                 return self._report_hit(step, action)
             return self._execute(step, key, inputs, done)
+
+    def _find(self, step: Step, key: str, *, fresh: bool) -> Action | None:
+        if fresh or step.effect or step.always:
+            return None
+        return find_action(self.store, step, key, self.budget)
 
     def _wait_for_other(self, step: Step, attempt: int) -> None:
         if self._stop.is_set():
@@ -149,6 +162,8 @@ class LocalEngine:
 
     def _report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
         status = "skipped" if action.status == "skipped" else "cached"
+        if self._clock is not None:
+            self._clock.end(step, action.seconds)
         self.listener(Event(step.id, "cached", step.title, 1.0, action.detail, action.seconds))
         return action, status
 
@@ -166,6 +181,8 @@ class LocalEngine:
         self.listener(Event(step.id, "start", step.title))
         fault_point(f"{step.id}:start")
         started = time.perf_counter()
+        deadline = None if self._clock is None else self._clock.begin(step)
+        cut = threading.Event()
         with self.store.building() as out:
             context = StepContext(
                 step=step,
@@ -177,18 +194,40 @@ class LocalEngine:
                 threads=self.threads,
                 finished=done,
                 progress=progress,
+                deadline=deadline,
+                cut_short=cut.set,
             )
-            self._call(step, context)
+            passing = self._attempt(step, context)
             self._require_unchanged(step)
             reason = skip_reason(out)
             status = "run" if reason is None else "skipped"
             took = time.perf_counter() - started
-            fields = {"key": key, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
+            kept = _kept_under(key, self.budget if cut.is_set() else None, passing=passing)
+            fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
             action = self.store.publish(out, fields)
+        if self._clock is not None:
+            self._clock.end(step, took)
         self.listener(
             Event(step.id, "skipped" if reason else "run", step.title, 1.0, reason or "", action.seconds)
         )
         return action, status
+
+    def _attempt(self, step: Step, context: StepContext) -> bool:
+        """Do the step, or leave the reason why an optional one is left out. Returns whether that is a
+        matter of this run alone, which another one may try again."""
+        if step.optional and context.is_late:
+            write_json(context.out / SKIPPED, {"reason": "the time is up"})
+            context.cut_short()
+            return False
+        try:
+            self._call(step, context)
+        except DmlError as error:
+            if not step.optional:
+                raise
+            empty_folder(context.out)
+            write_json(context.out / SKIPPED, {"reason": f"failed: {error.message}"})
+            return True
+        return False
 
     def _call(self, step: Step, context: StepContext) -> None:
         try:
@@ -217,6 +256,21 @@ class LocalEngine:
             f"step {step.id} failed: {type(error).__name__}: {error}",
             hint="finished steps are kept; DML_DEBUG=1 shows the traceback",
         )
+
+
+def find_action(store: Store, step: Step, key: str, budget: Budget | None) -> Action | None:
+    """The finished action of a step: whole, or as far as it came in as much time as `budget` gives."""
+    action = store.find(key)
+    if action is None and budget is not None:
+        action = store.find(_kept_under(key, budget, passing=False))
+    return action
+
+
+def _kept_under(key: str, budget: Budget | None, *, passing: bool) -> str:
+    """The key for a result: a run with other means must not take it for the whole one."""
+    if passing:
+        return digest_json([key, "failed", time.time_ns()])
+    return key if budget is None else digest_json([key, "seconds", budget.seconds])
 
 
 def _stamp(name: str) -> tuple[int, int, int] | None:

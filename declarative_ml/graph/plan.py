@@ -26,16 +26,23 @@ class Step(Section):
     libraries: tuple[str, ...] = Field(default=(), description="Distributions whose versions enter the key")
     files: tuple[str, ...] = Field(default=(), description="Outside files that the step reads, by content")
     effect: bool = Field(default=False, description="Changes the world outside the store; runs last")
+    always: bool = Field(default=False, description="Reads what may change without a trace; never cached")
+    optional: bool = Field(
+        default=False, description="The run goes on without it when it fails or its time is up"
+    )
+    effort: float = Field(
+        default=0.0, ge=0.0, description="Share of the time for training, relative to other steps'"
+    )
     long: bool = Field(default=False, description="Expected to take long: gets a progress bar of its own")
 
 
 class Plan(Section):
     """The whole graph of one spec. Equal specs give equal plans."""
 
-    version: Literal[1] = 1
-    name: str
-    spec_digest: str
-    steps: tuple[Step, ...]
+    version: Literal[1] = Field(default=1, description="Version of the plan's format")
+    name: str = Field(description="The spec's name")
+    spec_digest: str = Field(description="SHA-256 of what the spec means, whatever its layout or folder")
+    steps: tuple[Step, ...] = Field(description="The nodes; what they need from each other is in `inputs`")
 
     def __getitem__(self, step_id: str) -> Step:
         for step in self.steps:

@@ -83,6 +83,8 @@ class Trained:
     epochs: int
     """The epoch that the weights are from, counted from 1."""
     curve: list[dict[str, float]]
+    cut: bool = False
+    """Whether the deadline ended the run."""
 
 
 @dataclass
@@ -115,17 +117,20 @@ def train_network(
     scratch: Path,
     identity: str,
     progress: Callable[[float, str], None],
+    deadline: Callable[[], float] | None = None,
     checkpoint_seconds: float = 2.0,
 ) -> Trained:
     """Train the learner, resuming from the checkpoint in `scratch` where one fits.
 
     `identity` names what the settings do not: the network and its data. `checkpoint_seconds` is the
-    least time between two checkpoints; 0 writes one after every batch. Whatever `progress` raises
+    least time between two checkpoints; 0 writes one after every batch. At the `deadline` (seconds of
+    `time.monotonic`) the epoch ends where it is, and the run with it. Whatever `progress` raises
     goes through, after a checkpoint of the position reached.
     """
     torch = require("torch", "torch")
     torch.set_num_threads(settings.threads)
     run = _Run(learner, settings, scratch / "checkpoint.pt", identity, progress, checkpoint_seconds)
+    run.deadline = deadline
     run.resume()
     while not run.position.done:
         run.epoch()
@@ -215,6 +220,8 @@ class _Run:
             {"settings": asdict(settings), "identity": identity, "torch": torch.__version__}
         )
         self.position = _Position()
+        self.deadline: Callable[[], float] | None = None
+        self.cut = False
         self.optimizer = _Optimizer(learner, settings)
         self.average = self.optimizer.weights.clone()
         self.best = self.average.clone()
@@ -229,12 +236,18 @@ class _Run:
             start, end = (settings.rows * k // settings.steps for k in (position.batch, position.batch + 1))
             position.loss_sum += self._step(order[start:end]) * (end - start)
             position.batch += 1
+            if self._is_late():
+                break
             if position.batch < settings.steps:
                 self._pause(f"torch:epoch:{position.epoch + 1}:batch:{position.batch}")
         self._finish_epoch()
         self._save_if_due()
         fault_point(f"torch:epoch:{position.epoch}")
         self._report(self._message())
+
+    def _is_late(self) -> bool:
+        self.cut = self.deadline is not None and time.monotonic() >= self.deadline()
+        return self.cut
 
     def _step(self, rows: torch.Tensor) -> float:
         position, settings = self.position, self.settings
@@ -254,7 +267,7 @@ class _Run:
 
     def _finish_epoch(self) -> None:
         position, settings = self.position, self.settings
-        train_loss = position.loss_sum / settings.rows
+        train_loss = position.loss_sum / (settings.rows * position.batch // settings.steps)
         if not math.isfinite(train_loss):
             raise StepFailed(
                 f"training diverged: the loss is {train_loss} in epoch {position.epoch + 1}",
@@ -272,7 +285,9 @@ class _Run:
             position.best_epoch = position.epoch
             self.best = self.average.clone()
         waited = position.epoch - position.best_epoch
-        position.done = position.epoch >= settings.epochs or waited >= settings.patience
+        whole = position.epoch >= settings.epochs or waited >= settings.patience
+        self.cut = self.cut and not whole
+        position.done = whole or self.cut
 
     def _pause(self, name: str) -> None:
         """Between two batches: the place to save, to be killed, and to be interrupted."""
@@ -304,7 +319,7 @@ class _Run:
     def result(self) -> Trained:
         """The best weights as arrays."""
         weights = {name: tensor.numpy() for name, tensor in self.optimizer.views(self.best).items()}
-        return Trained(weights, self.position.best_epoch, self.position.curve)
+        return Trained(weights, self.position.best_epoch, self.position.curve, self.cut)
 
     def _save_if_due(self) -> None:
         if time.monotonic() - self.saved_at >= self.checkpoint_seconds:

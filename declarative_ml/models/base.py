@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +45,14 @@ class FitContext:
     It raises to interrupt the run, so call it often: every round or epoch at least."""
     work: Work | None = None
     """Set for a refit: do exactly this much, with no validation rows and no early stopping."""
+    deadline: Callable[[], float] | None = None
+    """When to stop with the best so far, in seconds of `time.monotonic`; it may move. At least one round
+    is done."""
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the deadline has come."""
+        return self.deadline is not None and time.monotonic() >= self.deadline()
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Fitted:
     work: Work
     curve: list[dict[str, float]] = field(default_factory=list)
     """The learning curve: one dict a round or epoch, keys "step", "train" and "validation" (the loss)."""
+    cut: bool = False
+    """Whether the deadline ended it."""
 
 
 class Model(Component):

@@ -69,6 +69,9 @@ class LightGBM(Model):
     bagging_freq: int = Field(default=1, ge=0, description="Draw rows anew every so many rounds; 0: never")
     lambda_l1: float = Field(default=0.0, ge=0.0, description="L1 penalty of leaf values")
     lambda_l2: float = Field(default=1.0, ge=0.0, description="L2 penalty of leaf values")
+    extra_trees: bool = Field(
+        default=False, description="One random threshold a column and split: trees differ more, and are faster"
+    )
     max_bin: int = Field(default=255, ge=2, le=65535, description="Most histogram bins of a column")
     cat_smooth: float | None = Field(
         default=None, ge=0.0, description="Smoothing of rare categories; absent: 3 below 5,000 rows, else 10"
@@ -94,7 +97,7 @@ class LightGBM(Model):
         boosting = _Boosting(self._parameters(train, context), scaling, train)
         if context.work is not None:
             boosting.run(context.work["rounds"], context)
-            return boosting.fitted(dict(context.work))
+            return boosting.fitted({**context.work, "rounds": boosting.best})
         rows = len(train)
         if validation is None:
             rate = self.learning_rate or _options_by_rows(rows, context.task)["learning_rate"]
@@ -209,6 +212,7 @@ class _Boosting:
         self._booster = self._library.Booster(parameters, self._data)
         self._watching = False
         self.best = 0
+        self.cut = False
         self.curve: list[dict[str, float]] = []
 
     def watch(self, validation: Dataset, scaling: _Scaling) -> None:
@@ -240,6 +244,9 @@ class _Boosting:
             context.progress(done / rounds, self._message(done, rounds))
             if finished or (patience is not None and done - self.best >= patience):
                 break
+            if context.time_is_up and done < rounds:
+                self.cut = True
+                break
 
     def _losses(self, *, train: bool) -> dict[str, float]:
         losses = {"train": float(self._booster.eval_train()[0][2])} if train else {}
@@ -263,7 +270,7 @@ class _Boosting:
             "offset": np.array(self._scaling.offset),
             "scale": np.array(self._scaling.scale),
         }
-        return Fitted(state, work, self.curve)
+        return Fitted(state, work, self.curve, self.cut)
 
 
 def _text(state: State) -> str:

@@ -61,11 +61,15 @@ class Linear(Model):
             index = _UNVALIDATED if context.work is None else context.work["penalty_index"]
             path.step(PENALTIES[index], 1.0)
             return Fitted(path.state(), {"penalty_index": index}, path.curve)
+        cut = False
         for index, penalty in enumerate(PENALTIES):
             path.step(penalty, (index + 1) / len(PENALTIES), tolerance=_ROUGH)
             if index - path.best >= 2:
                 break
-        return Fitted(path.state(), {"penalty_index": path.best}, path.curve)
+            cut = context.time_is_up and penalty != PENALTIES[-1]
+            if cut:
+                break
+        return Fitted(path.state(), {"penalty_index": path.best}, path.curve, cut)
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""

@@ -106,9 +106,10 @@ class MLP(Model):
             scratch=context.scratch,
             identity=digest_json(network.identity),
             progress=context.progress,
+            deadline=context.deadline,
         )
-        state = network.state(trained)
-        return Fitted(state=state, work={"epochs": trained.epochs, "fit_rows": rows}, curve=trained.curve)
+        work = {"epochs": trained.epochs, "fit_rows": rows}
+        return Fitted(network.state(trained), work, trained.curve, trained.cut)
 
     def _design(self, rows: int) -> Design:
         from declarative_ml.models.mlp_network import Design

@@ -9,15 +9,13 @@ from declarative_ml.core.digest import digest_json
 from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.graph.plan import Plan, Step
-from declarative_ml.models import MODELS
-from declarative_ml.models.base import Model
+from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
-from declarative_ml.spec.document import Ensemble, FilesSplit, Spec
+from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
 
 AUTO_FOLDS = 5
-BASELINE = "linear"
 _ARROW = ("pyarrow", "numpy")
 
 
@@ -37,17 +35,14 @@ class _Builder:
     def __init__(self, spec: Spec, spec_digest: str) -> None:
         self.spec = spec
         self.spec_digest = spec_digest
-        self.members = _named(spec.members)
 
     def steps(self) -> list[Step]:
-        folds = self._folds()
         steps = [*self._data(), *self._prepare()]
-        for name, model in self.members.items():
-            steps += self._train(name, model, folds)
-        steps.append(self._assemble("assemble", list(self.members), folds))
-        if self._has_baseline():
-            steps += self._baseline()
-        steps += self._judge()
+        training = Training(self.spec, self.table, self._folds())
+        steps += training.steps()
+        if training.has_baseline:
+            steps += training.baseline()
+        steps += self._judge(training)
         return [_with_overview(step, steps) for step in steps]
 
     def _folds(self) -> int:
@@ -141,6 +136,7 @@ class _Builder:
             components=tuple(sorted({SOURCES.module(source.type) for source in parts.values()})),
             libraries=_ARROW,
             files=tuple(files),
+            always=any(source.remote for source in parts.values()),
         )
 
     def _prepare(self) -> list[Step]:
@@ -182,88 +178,7 @@ class _Builder:
             columns.append(split.column)
         return sorted({column for column in columns if column})
 
-    def _train(self, name: str, model: Model, folds: int) -> list[Step]:
-        steps = [self._fit(f"train.{name}.fold{fold}", model, {"fold": fold}) for fold in range(folds)]
-        steps.append(
-            self._fit(
-                f"train.{name}.final",
-                model,
-                {"fold": None, "refit": self.spec.refit},
-                {f"fold{fold}": f"train.{name}.fold{fold}" for fold in range(folds)},
-            )
-        )
-        return steps
-
-    def _fit(
-        self, step_id: str, model: Model, extra: dict[str, Any], inputs: dict[str, str] | None = None
-    ) -> Step:
-        fold = extra["fold"]
-        if fold is not None:
-            title = f"Fit {model.type} with fold {fold} held out"
-        elif inputs:
-            title = f"Fit {model.type} on all training and validation rows"
-        else:
-            title = f"Fit {model.type} as a baseline"
-        return Step(
-            id=step_id,
-            kind="train",
-            title=title,
-            params={
-                "model": model.options(),
-                "seed": self.spec.seed,
-                "imbalance": self.spec.imbalance,
-                **extra,
-            },
-            inputs={"prepare": "prepare", "split": "split", **(inputs or {})},
-            components=(MODELS.module(model.type),),
-            libraries=("numpy", *model.libraries),
-            long=True,
-        )
-
-    def _assemble(self, step_id: str, members: list[str], folds: int) -> Step:
-        spec = self.spec
-        baseline = step_id.startswith("baseline")
-        inputs = {"prepare": "prepare", "split": "split"}
-        for number, name in enumerate(members):
-            prefix = "baseline" if baseline else f"train.{name}"
-            inputs[f"member{number}.final"] = f"{prefix}.final" if not baseline else "baseline.train"
-            for fold in range(folds):
-                inputs[f"member{number}.fold{fold}"] = f"{prefix}.fold{fold}"
-        models = [MODELS.parse(BASELINE)] if baseline else list(self.members.values())
-        weights = spec.model.weights if isinstance(spec.model, Ensemble) else "equal"
-        return Step(
-            id=step_id,
-            kind="assemble",
-            title="Build the baseline's graph"
-            if baseline
-            else "Calibrate, set the threshold, build the one ONNX graph and prove its parity",
-            params={
-                "name": spec.name,
-                "members": [model.options() for model in models],
-                "names": members,
-                "weights": weights,
-                "calibrate": not baseline,
-                "threshold": {"value": 0.5, "maximize": None}
-                if baseline
-                else spec.evaluate.threshold.model_dump(mode="json"),
-            },
-            inputs={**inputs, "table": self.table},
-            components=(
-                *sorted({MODELS.module(model.type) for model in models}),
-                *(FEATURES.module(name) for name in FEATURES),
-            ),
-            libraries=("onnx", "onnxruntime", "numpy"),
-        )
-
-    def _has_baseline(self) -> bool:
-        return list(self.members) != [BASELINE]
-
-    def _baseline(self) -> list[Step]:
-        model = MODELS.parse(BASELINE)
-        fit = self._fit("baseline.train", model, {"fold": None, "refit": True})
-        return [fit, self._assemble("baseline.assemble", [BASELINE], 0)]
-
-    def _judge(self) -> list[Step]:
+    def _judge(self, training: Training) -> list[Step]:
         spec = self.spec
         judged = {"table": self.table, "split": "split", "assemble": "assemble"}
         evaluate = Step(
@@ -276,7 +191,7 @@ class _Builder:
                 "slices": [item if isinstance(item, str) else dict(item) for item in spec.evaluate.slices],
                 "seed": spec.seed,
             },
-            inputs={**judged, **({"baseline": "baseline.assemble"} if self._has_baseline() else {})},
+            inputs={**judged, **({"baseline": "baseline.assemble"} if training.has_baseline else {})},
             libraries=("onnxruntime", "numpy"),
         )
         steps = [evaluate]
@@ -284,7 +199,11 @@ class _Builder:
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
-        steps += self._ship(judged, shown)
+        told = training.curves()
+        if training.blends:
+            steps.append(training.leaderboard())
+            told["leaderboard"] = "leaderboard"
+        steps += self._ship(judged, shown, told)
         return steps
 
     def _explain(self, judged: dict[str, str]) -> Step:
@@ -298,7 +217,7 @@ class _Builder:
             long=True,
         )
 
-    def _ship(self, judged: dict[str, str], shown: dict[str, str]) -> list[Step]:
+    def _ship(self, judged: dict[str, str], shown: dict[str, str], told: dict[str, str]) -> list[Step]:
         spec = self.spec
         about = {
             "name": spec.name,
@@ -306,14 +225,6 @@ class _Builder:
             "owner": spec.owner,
             "sql": spec.data.sql,
             "spec_digest": self.spec_digest,
-        }
-        curves = {
-            f"curve.{step}": step
-            for name in self.members
-            for step in [
-                *(f"train.{name}.fold{fold}" for fold in range(self._folds())),
-                f"train.{name}.final",
-            ]
         }
         package = Step(
             id="package",
@@ -328,7 +239,7 @@ class _Builder:
             kind="report",
             title="Draw the report",
             params=about,
-            inputs={**judged, **shown, **curves, "profile": "profile", "package": "package"},
+            inputs={**judged, **shown, **told, "profile": "profile", "package": "package"},
             libraries=("jinja2", "numpy"),
         )
         steps = [package, report]
@@ -344,7 +255,7 @@ class _Builder:
                         "spec": spec_options(spec),
                         "spec_yaml": spec_to_yaml(spec),
                     },
-                    inputs={"package": "package", "report": "report", **judged, **shown, **curves},
+                    inputs={"package": "package", "report": "report", **judged, **shown, **told},
                     effect=True,
                 )
             )
@@ -363,18 +274,6 @@ def _with_overview(step: Step, steps: list[Step]) -> Step:
     return step.model_copy(update={"outside": {"steps": overview}})
 
 
-def _named(members: tuple[Any, ...]) -> dict[str, Model]:
-    """Unique names: the model's type, numbered from the second of a kind on."""
-    named: dict[str, Model] = {}
-    for model in members:
-        name, number = model.type, 1
-        while name in named:
-            number += 1
-            name = f"{model.type}{number}"
-        named[name] = model
-    return named
-
-
 def _split_options(split: Any) -> dict[str, Any]:
     """The split's options without its sources: their rows arrive as parts of the table."""
     options: dict[str, Any] = split.model_dump(mode="json")
@@ -387,6 +286,8 @@ def _split_options(split: Any) -> dict[str, Any]:
 
 def _describe(source: Source) -> str:
     files = source.files()
+    if source.remote:
+        return f"the rows of the {source.type} query"
     if not files:
         return f"{source.type} {getattr(source, 'name', '')}".strip()
     return files[0].name if len(files) == 1 else f"{len(files)} files like {files[0].name}"

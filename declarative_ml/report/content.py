@@ -43,13 +43,22 @@ class StepResult:
 
 @dataclass(frozen=True)
 class MemberResult:
-    """One fitted model of the ensemble (or the only one)."""
+    """One candidate: a fitted model of the blend (or the only one), or one that was left out of it."""
 
     name: str
     weight: float
     seconds: float | None = None
     loss: float | None = None
     """Its own validation loss."""
+    score: float | None = None
+    """The primary metric on the rows that its folds held out."""
+    interval: Sequence[float] | None = None
+    size: int | None = None
+    """Bytes of the graph of this candidate alone."""
+    latency: float | None = None
+    """Seconds to score one row with it."""
+    reason: str = ""
+    """Why it is left out, if it is."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,8 @@ class ReportContent:
     notes: Sequence[str] = ()
     steps: Sequence[StepResult] = ()
     members: Sequence[MemberResult] = ()
+    blend_loss: float | None = None
+    """The validation loss of the members together, where there are several candidates."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Label -> text: digests, library versions, seeds."""
     commands: Mapping[str, str] = field(default_factory=dict)

@@ -43,6 +43,9 @@ def render_report(content: ReportContent) -> str:
         importance=tables.importance_table(content),
         shap_plots=_images(content),
         members=_members(content),
+        blend=wording.blend_sentence(content),
+        leaderboard=any(member.score is not None for member in content.members),
+        primary=content.primary,
         cards=cards,
         hidden_columns=hidden_columns,
         dropped=content.dropped,
@@ -110,6 +113,11 @@ def _members(content: ReportContent) -> list[dict[str, Any]]:
     return [
         {
             "name": member.name,
+            "reason": member.reason,
+            "score": wording.number(member.score),
+            "interval": wording.interval(member.interval),
+            "size": wording.size(member.size),
+            "latency": wording.latency(member.latency),
             "weight": wording.percent(member.weight),
             "bar": round(100 * member.weight, 1),
             "loss": wording.number(member.loss),

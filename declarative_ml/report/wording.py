@@ -95,6 +95,41 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def interval(bounds: Sequence[float] | None) -> str:
+    """ "0.91 … 0.94", or a dash."""
+    return "–" if bounds is None else f"{number(bounds[0])} … {number(bounds[1])}"
+
+
+def size(value: int | None) -> str:
+    """Bytes in the unit that fits: "1.2 MB"."""
+    if value is None:
+        return "–"
+    return f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{max(value / 1e3, 0.1):.3g} kB"
+
+
+def latency(value: float | None) -> str:
+    """Seconds of one call in the unit that fits: "85 µs"."""
+    if value is None:
+        return "–"
+    return f"{1e3 * value:.1f} ms" if value >= 1e-3 else f"{1e6 * value:.0f} µs"
+
+
+def blend_sentence(content: ReportContent) -> str:
+    """Why the answer is what it is: one candidate, or a blend that does better than the best of them."""
+    used = sorted((each for each in content.members if each.weight), key=lambda each: -each.weight)
+    known = [each for each in content.members if each.loss is not None]
+    if not known or content.blend_loss is None:
+        return "The fitted models and their weight in the answer."
+    best = min(known, key=lambda each: each.loss or 0.0)
+    kind = "log loss" if content.task.is_classification else "RMSE"
+    if len(used) == 1:
+        return f"{used[0].name} answers alone: blending others with it did not lower the {kind}."
+    gain = 1.0 - content.blend_loss / best.loss if best.loss else 0.0
+    change = f"{percent(abs(gain), 2)} {'below' if gain >= 0 else 'above'} that of {best.name} alone"
+    held_out = f"its {kind} on held-out rows, {number(content.blend_loss)},"
+    return f"A blend of {len(used)} models: {held_out} is {change}."
+
+
 def shortened(text: str, length: int) -> str:
     """`text`, cut with an ellipsis where it is longer than `length`."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

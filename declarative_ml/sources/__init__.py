@@ -8,5 +8,6 @@ SOURCES: Shelf[Source] = Shelf(
     {
         "file": "declarative_ml.sources.file:FileSource",
         "sample": "declarative_ml.sources.sample:SampleSource",
+        "sql": "declarative_ml.sources.sql:SqlSource",
     },
 )

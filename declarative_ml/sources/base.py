@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from declarative_ml.core.component import Component
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 class Source(Component):
     """Where rows come from. Text formats yield every column as string; typing happens afterwards."""
+
+    remote: ClassVar[bool] = False
+    """Its rows may change without a trace: they are read anew in every run, and not to check a spec."""
 
     def resolved(self, base: Path) -> Source:
         """The same source with relative paths made absolute against `base`, the folder of the spec."""

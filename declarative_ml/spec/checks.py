@@ -19,6 +19,7 @@ from declarative_ml.spec.document import (
     Spec,
     TimeSplit,
 )
+from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
 
@@ -32,14 +33,18 @@ def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
-def check_data(spec: Spec, positions: Positions) -> list[Problem]:
+def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> list[Problem]:
     """Columns that the spec names and the data lacks; reads headers, and a few rows of delimited text.
 
     Behind `data.sql` only names are reported, as warnings, that neither the sources nor the query's
     text know. What speaks against the target in the first rows is a warning as well. Raises DataError for
-    unreadable data.
+    unreadable data. Databases are asked only with `remote`; without it, nothing is said of a table that
+    comes from one.
     """
     report = _Report(positions)
+    tables = [spec.data.source, *spec.data.sources.values(), *_parts(spec).values()]
+    if not remote and any(source is not None and source.remote for source in tables):
+        return []
     main: list[tuple[Path, Source]] = [
         (("data", "sources", name), source) for name, source in spec.data.sources.items()
     ]
@@ -52,7 +57,7 @@ def check_data(spec: Spec, positions: Positions) -> list[Problem]:
     problems = [report.column(path, name, columns) for path, name in _named(spec) if name not in columns]
     if not problems:
         problems = _no_features(spec, columns, report)
-        problems += [report.doubt(doubt.path, doubt.message, doubt.hint) for doubt in doubts(spec)]
+        problems += [report.doubt(doubt) for doubt in doubts(spec)]
     return problems + _other_files(spec, report)
 
 
@@ -97,8 +102,12 @@ class _Report:
     def warning(self, code: str, path: Path, message: str, hint: str | None = None) -> Problem:
         return self._at(self.positions.key(path), code, path, message, hint, "warning")
 
-    def doubt(self, path: Path, message: str, hint: str) -> Problem:
-        return self._at(self.positions.value(path), "DML110", path, message, hint, "warning")
+    def doubt(self, doubt: Doubt) -> Problem:
+        said = doubt.path in self.positions.nodes or not doubt.otherwise
+        path = doubt.path if said else doubt.otherwise
+        is_key = path[:1] == ("features",)
+        place = self.positions.key(path) if is_key else self.positions.value(path)
+        return self._at(place, doubt.code, path, doubt.message, doubt.hint, "warning")
 
     def column(self, path: Path, name: str, columns: list[str], where: str = "the data") -> Problem:
         """`name` is not among `columns`."""
@@ -312,21 +321,24 @@ def _no_features(spec: Spec, columns: list[str], report: _Report) -> list[Proble
 
 def _other_files(spec: Spec, report: _Report) -> list[Problem]:
     """The separate test and validation files must hold the target and the named features."""
-    split = spec.data.split
-    if not isinstance(split, FilesSplit):
-        return []
     needed = [spec.target.column, *(() if spec.features == "auto" else spec.features)]
     found = []
-    for part in ("test", "validation"):
-        source = getattr(split, part)
-        if source is None or isinstance(source, float):
-            continue
+    for part, source in _parts(spec).items():
         path = ("data", "split", part)
         columns = _columns(source, path)
         found += [
             report.column(path, name, columns, f"the {part} data") for name in needed if name not in columns
         ]
     return found
+
+
+def _parts(spec: Spec) -> dict[str, Source]:
+    """The sources of test and validation rows that are apart from the others."""
+    split = spec.data.split
+    if not isinstance(split, FilesSplit):
+        return {}
+    parts = {"test": split.test, "validation": split.validation}
+    return {name: source for name, source in parts.items() if isinstance(source, Source)}
 
 
 def unreadable(error: DmlError, positions: Positions) -> Problem:

@@ -117,6 +117,16 @@ _TABLE = (
          "With `--locked` the templates of a spec must be those that its `spec.lock.yaml` pins by digest, "
          "and git templates by commit. A lock that cannot be read is an error always.",
          "dml run spec.yaml --locked", "dml template lock spec.yaml"),
+    Code("DML026", "A secret is given in clear",
+         "Addresses of databases, passwords, tokens and keys do not belong into a spec: it holds a "
+         "reference, and the value is looked up when it is used. Messages do not repeat it.",
+         "data:\n  source: {type: sql, url: 'postgresql://me:pass@db/shop', query: SELECT * FROM orders}",
+         "data:\n  source: {type: sql, url: '${env:DATABASE_URL}', query: SELECT * FROM orders}"),
+    Code("DML030", "Another version of the spec's format",
+         "`version` names the format that a spec is written in, not your own revisions of it. It is a whole "
+         "number, and 1 is the one that this dml reads. A higher number needs a newer dml. `dml migrate` "
+         "brings older specs up to date, and names with this code what it must leave to a person.",
+         "version: 2", "version: 1"),
     Code("DML101", "Does not fit the type of the target",
          "A metric or option is for another type of target than `target.type`, or two of them contradict "
          "each other: roc_auc is for classes, rmse for numbers, thresholds for two classes.",
@@ -150,10 +160,43 @@ _TABLE = (
          "Something is asked for that another setting makes pointless, or a usual part is switched off.",
          "track: {enabled: false, register: churn}", "track: {register: churn}"),
     Code("DML110", "The target's first rows speak against it (warning)",
-         "`dml validate` reads the first 200 rows of a CSV file: the target holds texts where numbers are to "
-         "be predicted, more than two classes where it is binary, the positive class in another spelling, or "
-         "it looks like an id. The rows below may be different, so this does not stop a run.",
+         "`dml validate` reads the first 1,000 rows of a file (and a few from further down): the target "
+         "holds texts where numbers are to be predicted, or numbers where the metric is for classes, more "
+         "than two classes where it is binary, the positive class in another spelling, or it looks like an "
+         "id. The rows below may be different, so this does not stop a run. Behind `data.sql` nothing is "
+         "looked at.",
          "target: Churn\nevaluate: {metric: rmse}", "target: Churn\nevaluate: {metric: roc_auc}"),
+    Code("DML111", "Few rows of a class (warning)",
+         "In the sampled rows the target has one class only, a class so rare that accuracy does not notice "
+         "whether it is ever predicted (fewer than 5 rows or 1 %), or a class of one row, which cannot be "
+         "both learned and tested.",
+         "target: Churn\nevaluate: {metric: accuracy}",
+         "target: Churn\nevaluate: {metric: roc_auc}\nimbalance: weights"),
+    Code("DML112", "A feature that tells nothing (warning)",
+         "Its cells are the same in every sampled row, or different in every row: an id, a number that "
+         "counts the rows, or a category whose values never repeat. With `features: auto` a run leaves out "
+         "most of these by itself, and only the others are named.",
+         "features: {customerID: category, tenure: number}", "features: {tenure: number}"),
+    Code("DML113", "The cells speak against the feature's type (warning)",
+         "A number with cells that are none (texts, dates, several spellings), a date whose cells would "
+         "count as missing, or a binary feature with more than two values. One odd cell is enough to make a "
+         "column of numbers a column of text: correct it, or list it under `data.missing`.",
+         "features: {Contract: number, tenure: number}", "features: {Contract: category, tenure: number}"),
+    Code("DML114", "A feature gives the target away (warning)",
+         "In all sampled rows the feature tells the target: it is the same column, the same in other words "
+         "or another unit, each of its values stands beside one class only, one value (or missing) marks one"
+         " of two classes, or two columns add up to the target. Such columns are often filled in only when "
+         "the target is known; then the model is worth nothing for new rows. `dml init` leaves them out.",
+         "features: {Contract: category, tenure: number}", "features: {tenure: number}"),
+    Code("DML115", "A column cannot divide the rows (warning)",
+         "The column of the split or `data.key` does not do its work: cells that name none of the parts, "
+         "times that are texts or missing, groups of which there is one, keys that are missing or come "
+         "twice.",
+         "data: {source: table.csv, split: {method: column, column: Contract}}",
+         "data: {source: table.csv, split: {method: time, column: signup}}"),
+    Code("DML116", "A column among the spellings of missing (warning)",
+         "`data.missing` lists how missing cells are written, not the columns where cells are missing.",
+         "data: {source: table.csv, missing: [tenure]}", 'data: {source: table.csv, missing: ["", "n.d."]}'),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

@@ -13,6 +13,8 @@ from declarative_ml.core.errors import Problem
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m"}
 _BOLD, _FAINT, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _MAX_LINE = 110
+_IN_CLEAR = "DML026"
+"""The problem of a secret in a spec: its line is shown up to the secret only."""
 _BREAKS = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -29,21 +31,30 @@ def render_problems(
     `texts` holds the contents of files by name; the others are read from disk. Control characters are
     shown as a replacement, so that a spec cannot drive the terminal.
     """
-    lines = _Lines(texts or {})
+    problems = list(problems)
+    lines = _Lines(texts or {}, [problem for problem in problems if problem.code == _IN_CLEAR])
     return "".join(f"{_render(problem, lines, color)}\n" for problem in problems)
 
 
 class _Lines:
     """Lines of the files that problems point into."""
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
+    def __init__(self, texts: Mapping[str, str], secrets: Iterable[Problem]) -> None:
         self._files = {name: _BREAKS.split(text) for name, text in texts.items()}
+        self._secrets: dict[tuple[str, int], int] = {}
+        for problem in secrets:
+            place = (problem.file, problem.line)
+            self._secrets[place] = min(problem.column, self._secrets.get(place, problem.column))
 
     def line(self, file: str, number: int) -> str | None:
         if file not in self._files:
             self._files[file] = self._read(file)
         lines = self._files[file]
-        return lines[number - 1] if 0 < number <= len(lines) else None
+        if not 0 < number <= len(lines):
+            return None
+        shown = self._secrets.get((file, number))
+        # Nobody knows where in the rest of the line the secret ends.
+        return lines[number - 1] if shown is None else f"{lines[number - 1][: shown - 1]}***"
 
     @staticmethod
     def _read(file: str) -> list[str]:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from declarative_ml.core.component import Section
+from declarative_ml.core.duration import Duration, seconds_of
 from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
@@ -19,6 +21,7 @@ from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
+from declarative_ml.spec.format_version import version_fault
 
 if TYPE_CHECKING:
     AnySource = Source
@@ -44,10 +47,19 @@ class Ensemble(Section):
     )
 
 
+class Auto(Section):
+    """Several kinds of models, tried in turn and blended as far as each of them helps."""
+
+    type: Literal["auto"] = "auto"
+    quality: Literal["fast", "balanced", "best"] = Field(
+        default="balanced", description="How many candidates are tried; with resources.time, as time allows"
+    )
+
+
 if TYPE_CHECKING:
-    AnyModel = Model | Ensemble
+    AnyModel = Model | Ensemble | Auto
 else:
-    AnyModel = Annotated[Union[(*MODELS.classes(), Ensemble)], Field(discriminator="type")]
+    AnyModel = Annotated[Union[(Auto, *MODELS.classes(), Ensemble)], Field(discriminator="type")]
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -202,16 +214,40 @@ class Track(Section):
     register_as: str | None = Field(default=None, alias="register", description="Name in the model registry")
 
 
+LEAST_SECONDS = 10
+"""Reading, judging, explaining and tracking a small table, before any time for training."""
+
+
 class Resources(Section):
     """Ceilings that the run obeys."""
 
+    time: Duration | None = Field(
+        default=None,
+        description="Of the whole run, such as 90s or 5m; candidates of auto are cut short or left out",
+    )
     cpu: int | None = Field(default=None, ge=1, le=1024, description="Threads; all processors when absent")
+
+    @field_validator("time")
+    @classmethod
+    def _long_enough(cls, time: str | None) -> str | None:
+        if time is not None and seconds_of(time) < LEAST_SECONDS:
+            raise ValueError(f"a run takes {LEAST_SECONDS} seconds at least")
+        return time
+
+
+def _readable(version: Any) -> Any:
+    """The version itself. Literal alone would take 1.0 and true for 1."""
+    if version is not None and (fault := version_fault(version)):
+        raise PydanticCustomError("spec_version", "{fault}", {"fault": fault[0]})
+    return version
 
 
 class Spec(Section):
     """A whole spec."""
 
-    version: Literal[1] = Field(default=1, description="Version of the spec's format")
+    version: Annotated[Literal[1], BeforeValidator(_readable)] = Field(
+        default=1, description="Version of the spec's format"
+    )
     name: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="Names the experiment and the served model: lower-case letters, digits and hyphens",
@@ -244,5 +280,7 @@ class Spec(Section):
 
     @property
     def members(self) -> tuple[Model, ...]:
-        """The models to fit: the members of an ensemble, or the one model."""
+        """The models that the spec names: the members of an ensemble, or the one model; none for auto."""
+        if isinstance(self.model, Auto):
+            return ()
         return self.model.members if isinstance(self.model, Ensemble) else (self.model,)

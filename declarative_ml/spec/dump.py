@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from declarative_ml.core.digest import digest_json
+from declarative_ml.core.secret import Secret
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.yaml_reader import resolve_scalar
@@ -51,8 +52,23 @@ def spec_digest(spec: Spec, folder: Path | None = None) -> str:
 
 def spec_to_yaml(spec: Spec, folder: Path | None = None) -> str:
     """The whole spec, defaults included, as YAML that `load_spec` reads back to an equal spec."""
-    options = spec_options(spec, folder)
+    options = _with_references(spec_options(spec, folder), spec.model_dump(by_alias=True))
     return yaml.dump(_without_empty(options), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Reference(str):
+    """The text of a secret's reference, which is to be read as one again."""
+
+
+def _with_references(options: Any, values: Any) -> Any:
+    """`options` with the references of the secrets among `values` marked."""
+    if isinstance(values, Secret):
+        return _Reference(values.reference)
+    if isinstance(options, dict) and isinstance(values, dict):
+        return {name: _with_references(item, values.get(name)) for name, item in options.items()}
+    if isinstance(options, list) and isinstance(values, tuple | list) and len(options) == len(values):
+        return [_with_references(item, value) for item, value in zip(options, values, strict=True)]
+    return options
 
 
 def _without_empty(options: dict[str, Any]) -> dict[str, Any]:
@@ -91,4 +107,7 @@ def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(
+    _Reference, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'")
+)
 _Dumper.add_representer(list, _represent_list)

@@ -11,9 +11,12 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from declarative_ml.core.component import Component
+from declarative_ml.core.duration import PATTERN as DURATION
 from declarative_ml.core.errors import Problem
+from declarative_ml.core.secret import IN_CLEAR
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.choices import choice_hint, choose, either, right_choice, special_tag
+from declarative_ml.spec.format_version import version_fault
 from declarative_ml.spec.hints import Wrong, about, hint_for
 from declarative_ml.spec.letters import shortened
 from declarative_ml.spec.planned import is_planned_key, is_planned_value
@@ -164,8 +167,10 @@ def _without_consequences(said: list[tuple[_Finding, _Words]]) -> list[tuple[_Fi
 def _problem(finding: _Finding, words: _Words, positions: Positions) -> Problem:
     path = finding.path if words.path is None else words.path
     place: Place = positions.key(path) if words.at_key else positions.value(path)
+    # An argument that holds a secret is not repeated.
+    file = place.file.partition("=")[0] if words.code == "DML026" and not place.line else place.file
     return Problem(
-        words.code, shortened(words.message), file=place.file, line=place.line, column=place.column,
+        words.code, shortened(words.message), file=file, line=place.line, column=place.column,
         width=place.width, path=dotted(path), hint=shortened(words.hint),
     )  # fmt: skip
 
@@ -177,6 +182,7 @@ def _explain(group: list[_Finding], data: Any, *, guess: bool = True) -> _Words:
     if first.kind in _RANGE:
         return _out_of_range(first, data)
     special: dict[str, Callable[[_Finding, Any], _Words]] = {
+        IN_CLEAR: _secret_in_clear,
         "missing": _missing_key,
         "union_tag_not_found": _missing_tag,
         "union_tag_invalid": _unknown_tag,
@@ -185,6 +191,7 @@ def _explain(group: list[_Finding], data: Any, *, guess: bool = True) -> _Words:
         "string_too_long": _wrong_size,
         "too_short": _wrong_length,
         "too_long": _wrong_length,
+        "spec_version": _wrong_version,
     }
     if first.kind == "extra_forbidden":
         return _unknown_key(first, data, guess=guess)
@@ -307,6 +314,15 @@ def _wrong_length(finding: _Finding, data: Any) -> _Words:
     return _Words("DML017", f"{name} needs {wanted} {plural}, found {found}", hint, at_key=True)
 
 
+def _secret_in_clear(finding: _Finding, data: Any) -> _Words:
+    """Without the value."""
+    name = dotted(finding.path)
+    hint = "write where it is kept: ${env:NAME} or ${file:path}"
+    if finding.value is None:
+        return _Words("DML019", f"{name} has no value", hint, at_key=True)
+    return _Words("DML026", f"{name} is a secret, and is given in clear", hint)
+
+
 _DELIMITERS = {"tab": r"\t", r"\t": r"\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
@@ -323,6 +339,8 @@ def _wrong_size(finding: _Finding, data: Any) -> _Words:
 
 def _wrong_form(finding: _Finding, data: Any) -> _Words:
     name, value = dotted(finding.path), str(finding.value)
+    if finding.context["pattern"] == DURATION:
+        return _Words("DML018", f"{name}: {value!r} is no span of time", "write it so: 90s, 5m or 1h30m")
     if finding.path != ("name",):
         message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
         return _Words("DML018", message, about(finding.path, data))
@@ -330,6 +348,12 @@ def _wrong_form(finding: _Finding, data: Any) -> _Words:
     ascii_only = unicodedata.normalize("NFKD", value.lower()).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:63].rstrip("-")
     return _Words("DML018", message, f"for example {slug or 'churn-model'}")
+
+
+def _wrong_version(finding: _Finding, data: Any) -> _Words:
+    written = finding.node.text if finding.node is not None else None
+    message, hint = version_fault(finding.value, written) or (finding.error["msg"], about(finding.path, data))
+    return _Words("DML030", message, hint)
 
 
 def _missing_key(finding: _Finding, data: Any) -> _Words:

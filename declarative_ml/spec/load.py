@@ -19,6 +19,7 @@ from declarative_ml.spec.merge import merge, read_override
 from declarative_ml.spec.normalize import complete, expand_shorthands, rebase
 from declarative_ml.spec.positions import Node, Positions
 from declarative_ml.spec.references import References
+from declarative_ml.spec.secrets import secret_paths
 from declarative_ml.spec.templates import Templates, Used
 from declarative_ml.spec.validate import validate
 from declarative_ml.spec.yaml_reader import MAX_BYTES, read_yaml
@@ -51,11 +52,13 @@ def load_spec(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     data: bool = False,
+    remote: bool = False,
     lock: Lock = "use",
 ) -> LoadedSpec:
     """Read and check the spec at `path`, with one profile and `a.b=value` overrides laid over it.
 
-    `data` also reads the header of local data, so that unknown columns are found. Raises SpecError
+    `data` also reads the header of local data, so that unknown columns are found, and with `remote` the
+    columns of databases. Raises SpecError
     holding all problems, warnings included, when any of them is an error; with `data`, DataError when
     unreadable data is all that is wrong. Git templates come at the commits of the spec's lock; `require`
     makes any other difference from the lock a problem, `ignore` reads no lock.
@@ -77,7 +80,9 @@ def load_spec(
     problems += validated.problems
     folder = path.resolve().parent
     if validated.sound is not None:
-        problems += _check(resolve_sources(validated.sound, folder), positions, problems, data=data)
+        problems += _check(
+            resolve_sources(validated.sound, folder), positions, problems, data=data, remote=remote
+        )
     if any(problem.code == "DML022" for problem in problems):
         # What is missing may be what the template would have brought.
         problems = [problem for problem in problems if problem.code != "DML014"]
@@ -100,19 +105,23 @@ _NEEDS_ALL = ("DML105", "DML106", "DML109")
 """What is missing may only be missing because it was faulty: not said about the rest of a bad spec."""
 
 
-def _check(spec: Spec, positions: Positions, found: Sequence[Problem], *, data: bool) -> list[Problem]:
+def _check(
+    spec: Spec, positions: Positions, found: Sequence[Problem], *, data: bool, remote: bool
+) -> list[Problem]:
     problems = check_spec(spec, positions)
     if data:
-        problems += _check_data(spec, positions, [*found, *problems])
+        problems += _check_data(spec, positions, [*found, *problems], remote=remote)
     if _has_errors(found):
         problems = [problem for problem in problems if problem.code not in _NEEDS_ALL]
     return problems
 
 
-def _check_data(spec: Spec, positions: Positions, problems: Sequence[Problem]) -> list[Problem]:
+def _check_data(
+    spec: Spec, positions: Positions, problems: Sequence[Problem], *, remote: bool
+) -> list[Problem]:
     """Beside other errors, unreadable data is one problem more; alone it keeps its own kind of error."""
     try:
-        return check_data(spec, positions)
+        return check_data(spec, positions, remote=remote)
     except DmlError as error:
         if _has_errors(problems):
             return [unreadable(error, positions)]
@@ -182,7 +191,8 @@ def _read_document(
                 problems += _check_profile(document, overlay)
     for overlay in (*_chosen_profile(profile, templates), *_read_all(overrides, problems)):
         document = merge(document, expand_shorthands(overlay), problems)
-    document = References(templates.homes, home, os.environ, problems).resolve(document)
+    secrets = secret_paths(expand_shorthands(document))
+    document = References(templates.homes, home, os.environ, problems, secrets).resolve(document)
     return rebase(complete(expand_shorthands(document)), templates.homes, home.folder)
 
 

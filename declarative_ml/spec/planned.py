@@ -7,10 +7,10 @@ _KEYS: dict[str, frozenset[str]] = {
     "data": frozenset({"checks"}),
     "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),
-    "resources": frozenset({"memory", "time"}),
-    "model": frozenset({"quality", "max_latency", "max_size"}),
+    "resources": frozenset({"memory"}),
+    "model": frozenset({"max_latency", "max_size"}),
 }
-_VALUES = frozenset({"auto", "tabm", "sql", "text", "labels", "forecast"})
+_VALUES = frozenset({"tabm", "text", "labels", "forecast"})
 
 
 def is_planned_key(section: str, key: str) -> bool:

@@ -14,7 +14,6 @@ from typing import Any
 
 from declarative_ml.core.atomic import write_text
 from declarative_ml.features import FEATURES
-from declarative_ml.models import MODELS
 from declarative_ml.sources import SOURCES
 from declarative_ml.spec.schema import Schema, spec_schema
 
@@ -46,7 +45,7 @@ class _Section:
         return "".join(kept).replace(" ", "-")
 
 
-def _sections() -> list[_Section]:
+def _sections(definitions: dict[str, Schema]) -> list[_Section]:
     found = [_Section("Data", "data")]
     found += [_Section(SOURCES.load(name).__name__, f"data.source: type {name}", 3) for name in SOURCES]
     found += [
@@ -54,8 +53,10 @@ def _sections() -> list[_Section]:
     ]
     found.append(_Section("Target", "target"))
     found += [_Section(FEATURES.load(name).__name__, f"features: type {name}") for name in FEATURES]
-    found += [_Section(MODELS.load(name).__name__, f"model: type {name}") for name in MODELS]
-    found.append(_Section("Ensemble", "model: type ensemble"))
+    for branch in definitions["Spec"]["properties"]["model"]["anyOf"]:
+        if kind := branch.get("$ref", "").rpartition("/")[2]:  # else it is the choice of bare names
+            name = definitions[kind]["properties"]["type"]["const"]
+            found.append(_Section(kind, f"model: type {name}"))
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
     found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Resources")]
     return found
@@ -65,7 +66,7 @@ def reference_page() -> str:
     """The whole page as Markdown."""
     schema = spec_schema()
     definitions: dict[str, Schema] = schema["$defs"]
-    sections = _sections()
+    sections = _sections(definitions)
     links = {section.definition: f"[{_short(section)}](#{section.anchor})" for section in sections}
     links["Profile"] = "parts of a spec"
     parts = [_HEAD, "\n## The whole spec\n\n", *_table(definitions["Spec"], links)]

@@ -7,14 +7,15 @@ reference is text. `$${` is a plain `${`.
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from declarative_ml.core.errors import Problem
 from declarative_ml.spec.homes import Home, TemplateError
-from declarative_ml.spec.positions import Node
+from declarative_ml.spec.positions import Node, Path
 from declarative_ml.spec.yaml_reader import MAX_SCALAR, resolve_scalar
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
@@ -31,15 +32,34 @@ class References:
     """The spec's own, for values from the command line."""
     environment: Mapping[str, str]
     problems: list[Problem]
+    secrets: Set[Path] = frozenset()
+    """The paths of values that stay references."""
 
-    def resolve(self, node: Node) -> Node:
+    def resolve(self, node: Node, path: Path = ()) -> Node:
         """The node with every reference in its values (not its keys) replaced."""
-        if isinstance(node.value, dict):
-            return replace(node, value={name: self.resolve(child) for name, child in node.value.items()})
-        if isinstance(node.value, list):
-            return replace(node, value=[self.resolve(child) for child in node.value])
-        if isinstance(node.value, str) and "${" in node.value:
-            return self._resolve_text(node)
+        value = node.value
+        if isinstance(value, dict):
+            resolved = {name: self.resolve(child, (*path, name)) for name, child in value.items()}
+            return replace(node, value=resolved)
+        if isinstance(value, list):
+            return replace(node, value=[self.resolve(child, (*path, n)) for n, child in enumerate(value)])
+        if isinstance(value, str) and "${" in value:
+            return self._keep_secret(node) if path in self.secrets else self._resolve_text(node)
+        return node
+
+    def _keep_secret(self, node: Node) -> Node:
+        """The node as it is, where its template may name what it names; a file's path as the spec says it."""
+        whole = _REFERENCE.fullmatch(node.value)
+        if whole is None or whole[1] is None or whole[1].startswith("params."):
+            return node if "${params." not in node.value else self._resolve_text(node)
+        home = self.homes.get(node.place.file, self.main)
+        wanted = whole[1].partition(":-")[0] if whole[1].startswith("env:") else whole[1]
+        if home.allowed is not None and wanted not in home.allowed:
+            self._refuse(wanted, home, node)
+        here, there = self.main.folder, home.folder
+        if wanted.startswith("file:") and here is not None and there is not None and here != there:
+            path = os.path.relpath(there / wanted.removeprefix("file:"), here)
+            return replace(node, value=f"${{file:{path}}}")
         return node
 
     def _resolve_text(self, node: Node) -> Node:
@@ -56,7 +76,7 @@ class References:
 
     def _refuse_open(self, node: Node) -> Node:
         if re.search(r"\$\{[^{}]*\$\{", node.value):
-            self._fail("a reference inside a reference", "a reference names what it wants in plain text", node)
+            self._fail("a reference inside a reference", "a reference names one thing in plain text", node)
         else:
             self._fail("'${' without its '}'", "end it with }, or write $${ for a plain ${", node)
         return node

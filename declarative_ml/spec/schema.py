@@ -1,21 +1,35 @@
-"""The JSON Schema (draft 2020-12) of what a person may write, shorthands included, for editors.
+"""The JSON Schemas (draft 2020-12) of the documents that others write or read.
 
-`python -m declarative_ml.spec.schema schemas/spec.v1.json` writes it.
+    spec      what a person may write, shorthands included, for editors
+    plan      what `dml plan --format json` prints
+    bundle    the manifest of a bundle, bundle.json
+
+`python -m declarative_ml.spec.schema schemas` writes them all.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from declarative_ml.core.atomic import write_text
+from declarative_ml.core.component import Section
 from declarative_ml.features import FEATURES
+from declarative_ml.graph.plan import Plan
 from declarative_ml.models import MODELS
 from declarative_ml.spec.document import Spec
+from declarative_ml.store.bundle import MANIFEST, MODEL, REFERENCE, Manifest
 
 Schema = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SEGMENT = r"(?!\.{1,2}(/|$))[^/\\:\x00]+"
+_FILE_NAME = rf"^(?!{re.escape(MANIFEST)}$){_SEGMENT}(/{_SEGMENT})*$"
+"""A file inside of a bundle: relative, without a way out, and not the manifest itself."""
 
 _REFERENCE: Schema = {
     "type": "string",
@@ -40,7 +54,7 @@ def spec_schema() -> Schema:
     parts = {f"Partial{name}": _partial(part) for name, part in definitions.items() if name != "Reference"}
     overlay = _partial(schema)
     for whole in (schema, overlay):
-        whole["title"] = "declarative-ml spec, version 1"
+        whole["title"] = _head("spec")["title"]
     schema["properties"] |= _ABOVE
     profiles = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Profile"}}
     schema["properties"]["profiles"] = {**profiles, "description": "Named variants of this spec"}
@@ -54,8 +68,7 @@ def spec_schema() -> Schema:
     above = {**_ABOVE, "profiles": schema["properties"]["profiles"]}
     definitions["Extended"] = {**overlay, "properties": {**overlay["properties"], **above}}
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "declarative-ml spec, version 1",
+        **_head("spec"),
         "type": "object",
         # What a template brings need not be said again.
         "if": {"anyOf": [{"required": ["extends"]}, {"required": ["params"]}]},
@@ -184,9 +197,9 @@ def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> 
     _or(split, "test", path)
     _or(split, "validation", path)
     _or(root, "target", {"type": _AS_WRITTEN, "description": "The column to predict"})
-    models = list(MODELS)
-    _or(root, "model", {"enum": [*models, "ensemble"]})
-    _or(definitions["Ensemble"]["properties"]["members"], "items", {"enum": models})
+    kinds = [branch["$ref"].rpartition("/")[2] for branch in root["model"]["anyOf"]]
+    _or(root, "model", {"enum": [definitions[kind]["properties"]["type"]["const"] for kind in kinds]})
+    _or(definitions["Ensemble"]["properties"]["members"], "items", {"enum": list(MODELS)})
     features = next(branch for branch in root["features"]["anyOf"] if "additionalProperties" in branch)
     _or(features, "additionalProperties", {"enum": list(FEATURES)})
     _or(definitions["Evaluate"]["properties"], "threshold", {"type": "number", "minimum": 0, "maximum": 1})
@@ -202,12 +215,56 @@ def _or(parent: dict[str, Any], name: str, short: Schema) -> None:
     parent[name] = {"anyOf": [short, *branches], **outside}
 
 
-def schema_text() -> str:
-    """The schema as the text of schemas/spec.v1.json."""
-    return json.dumps(spec_schema(), indent=2, ensure_ascii=False) + "\n"
+def plan_schema() -> Schema:
+    """The schema of a plan as a JSON-serialisable dict."""
+    return _document("plan", Plan)
+
+
+def bundle_schema() -> Schema:
+    """The schema of a bundle's manifest as a JSON-serialisable dict.
+
+    It cannot say that the names of the inputs are unique; `Bundle.open` refuses those that are not.
+    """
+    schema = _document("bundle", Manifest)
+    schema["required"] = ["format", *schema["required"]]  # as `Bundle.open` has it
+    del schema["properties"]["format"]["default"]
+    schema["properties"]["files"] |= {
+        "required": [MODEL, REFERENCE],
+        "propertyNames": {"pattern": _FILE_NAME},
+    }
+    return schema
+
+
+def _head(name: str) -> Schema:
+    title = f"declarative-ml {name}, version 1"
+    return {"$schema": _DIALECT, "$id": f"urn:declarative-ml:{name}.v1", "title": title}
+
+
+def _document(name: str, model: type[Section]) -> Schema:
+    """The schema of a document that programs write: what the model itself accepts, no shorthands."""
+    schema = model.model_json_schema(by_alias=True)
+    for definition in (schema, *schema["$defs"].values()):
+        for field in definition["properties"].values():
+            field.pop("title", None)  # made from the key: it says nothing new
+    rest = {key: value for key, value in schema.items() if key not in ("title", "$defs")}
+    return {**_head(name), **rest, "$defs": dict(sorted(schema["$defs"].items()))}
+
+
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "spec": spec_schema,
+    "plan": plan_schema,
+    "bundle": bundle_schema,
+}
+"""What has a schema, and the function that makes it."""
+
+
+def schema_text(name: str = "spec") -> str:
+    """A schema as the text of its file, schemas/NAME.v1.json. Raises KeyError for an unknown name."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m declarative_ml.spec.schema FILE")
-    write_text(Path(sys.argv[1]), schema_text())
+        sys.exit("usage: python -m declarative_ml.spec.schema FOLDER")
+    for known in SCHEMAS:
+        write_text(Path(sys.argv[1]) / f"{known}.v1.json", schema_text(known))

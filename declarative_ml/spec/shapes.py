@@ -97,6 +97,26 @@ def sections_of_keys() -> dict[str, str]:
     return {key: min(sections) for key, sections in found.items() if len(sections) == 1}
 
 
+def branches_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The models of all sections below `model`, those in unions, lists and name-keyed maps included."""
+    for field in model.model_fields.values():
+        for branch in annotations_of(field):
+            if _is_model(branch):
+                yield branch
+                yield from branches_below(branch)
+
+
+def annotations_of(field: FieldInfo) -> list[Any]:
+    """What may stand in a field, or in an entry of it: unions, lists and maps taken apart."""
+    found, queue = [], [field.annotation]
+    while queue:
+        for branch in _flatten(queue.pop()):
+            found.append(branch)
+            if get_origin(branch) in (dict, tuple):
+                queue += [each for each in get_args(branch) if each is not Ellipsis]
+    return found
+
+
 def _sections(model: type[BaseModel], path: Path) -> Iterator[tuple[str, type[BaseModel]]]:
     for key, field in zip(keys_of(model), model.model_fields.values(), strict=True):
         for branch in _flatten(field.annotation):

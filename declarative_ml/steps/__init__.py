@@ -7,6 +7,8 @@ STEPS = {
     "profile": "declarative_ml.steps.profile",
     "prepare": "declarative_ml.steps.prepare",
     "train": "declarative_ml.steps.train",
+    "ensemble": "declarative_ml.steps.ensemble",
+    "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
     "explain": "declarative_ml.steps.explain",

@@ -14,6 +14,7 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import TableSchema
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
+from declarative_ml.sources.file import FileSource
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.table import write_table
 
@@ -25,9 +26,32 @@ _PARTS = {"validation": 1, "test": 2}
 
 def run(context: StepContext) -> None:
     """Write the table artifact (see steps.table)."""
-    sources = {name: SOURCES.parse(options) for name, options in context.step.outside["sources"].items()}
+    named = {name: SOURCES.parse(options) for name, options in context.step.outside["sources"].items()}
+    sources = {
+        name: _kept(source, name, context) if source.remote else source for name, source in named.items()
+    }
     schema, rows, notes = infer(sources, tuple(context.params["missing"]), context)
     write(sources, schema, rows, notes, context)
+
+
+def _kept(source: Source, name: str, context: StepContext) -> Source:
+    """A copy of the rows on disk: both passes must see the same, and a database is asked only once."""
+    import pyarrow as pa
+
+    path = context.scratch / f"{name}.arrow"
+    rows = 0
+    with path.open("wb") as stream:
+        writer = None
+        for batch in source.batches():
+            if writer is None:
+                writer = pa.ipc.new_file(stream, batch.schema)
+            writer.write_batch(batch)
+            rows += batch.num_rows
+            context.progress(0.0, f"reading · {rows:,} rows")
+        if writer is None:
+            raise DataError(f"{name}: the query gives no rows", hint="check the conditions of the query")
+        writer.close()
+    return FileSource(type="file", path=str(path))
 
 
 def infer(

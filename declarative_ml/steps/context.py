@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from declarative_ml.core.atomic import read_json
 from declarative_ml.graph.plan import Step
 
+SHORTEST = 0.3
+"""A fit with less time than this is not begun, in seconds."""
 SKIPPED = "skipped.json"
 """A step whose guard finds nothing to do leaves this file, {"reason": …}, as its artifact."""
 
@@ -41,6 +44,15 @@ class StepContext:
     finished: Mapping[str, Finished]
     """The finished steps of this run (for the report; never enters a model)."""
     progress: Callable[[float, str], None]
+    deadline: Callable[[], float] | None = None
+    """When to be done, in seconds of `time.monotonic`, as it looks now; None: take as long as it takes."""
+    cut_short: Callable[[], None] = lambda: None
+    """Call when the deadline changed the result: it then counts for runs with as much time only."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether so little time is left that nothing should be begun."""
+        return self.deadline is not None and self.deadline() - time.monotonic() < SHORTEST
 
     @property
     def params(self) -> dict[str, Any]:

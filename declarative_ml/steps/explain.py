@@ -7,6 +7,7 @@ plots/*.png       bar, beeswarm, waterfall, scatter, drawn by shap
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
@@ -14,7 +15,7 @@ from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.scoring.explain import output_names
 from declarative_ml.scoring.session import open_session, run_graph
-from declarative_ml.scoring.shap_sampler import Explanation, explain_rows
+from declarative_ml.scoring.shap_sampler import DEFAULT_BUDGET, Explanation, Predict, explain_rows
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST, TRAIN
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import numpy as np
+
+
+_AFTER = 4.0
+"""Seconds for plots, report and tracking."""
 
 
 def run(context: StepContext) -> None:
@@ -38,7 +43,8 @@ def run(context: StepContext) -> None:
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
     predict = explained_output(session, task)
     seed = context.params["seed"]
-    found = explain_rows(predict, pool, *places, seed=seed, progress=context.progress)
+    budget = _budget(context, predict, pool)
+    found = explain_rows(predict, pool, *places, budget=budget, seed=seed, progress=context.progress)
     _draw(context, found, pool, places[0], task)
     np.savez(
         context.out / "explanation.npz",
@@ -61,6 +67,21 @@ def run(context: StepContext) -> None:
             "importance": [{"feature": name, "mean_abs_shap": value} for name, value in ranked],
         },
     )
+
+
+def _budget(context: StepContext, predict: Predict, pool: Mapping[str, np.ndarray]) -> int:
+    """The model evaluations to spend: as many as the deadline allows, which leaves time for what follows."""
+    if context.deadline is None:
+        return DEFAULT_BUDGET
+    started = time.monotonic()
+    predict(pool)
+    rows = len(next(iter(pool.values())))
+    left = max(0.0, context.deadline() - _AFTER - time.monotonic())
+    affordable = int(rows * left / max(time.monotonic() - started, 1e-6))
+    if affordable >= DEFAULT_BUDGET:
+        return DEFAULT_BUDGET
+    context.cut_short()
+    return affordable
 
 
 def explained_output(session: Any, task: Task) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:

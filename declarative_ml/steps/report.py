@@ -83,10 +83,7 @@ def content(context: StepContext) -> ReportContent:
             *([_VALIDATION] if "validation" in metrics["metrics"] else []),
         ],
         steps=_steps(context),
-        members=[
-            MemberResult(item["name"], item["weight"], _seconds(context, item["name"]), item["loss"])
-            for item in assembly["members"]
-        ],
+        **_candidates(context, assembly),
         provenance=_provenance(context, assembly, split),
         commands={
             "Predict": f"dml predict {context.params['name']}.yaml new.csv -o predictions.csv",
@@ -132,6 +129,33 @@ def _steps(context: StepContext) -> list[StepResult]:
         for item in context.step.outside["steps"]
         if item["id"] in context.finished
     ]
+
+
+def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any]:
+    """The fitted models; with several candidates the leaderboard, the best first."""
+    if "leaderboard" not in context.inputs:
+        return {
+            "members": [
+                MemberResult(item["name"], item["weight"], _seconds(context, item["name"]), item["loss"])
+                for item in assembly["members"]
+            ]
+        }
+    board = context.read("leaderboard", "leaderboard.json")
+    members = [
+        MemberResult(
+            name=item["name"],
+            weight=item["weight"],
+            seconds=_seconds(context, item["name"]),
+            loss=item["loss"],
+            score=item.get("score"),
+            interval=item.get("interval"),
+            size=item.get("bytes"),
+            latency=item["microseconds"] / 1e6 if "microseconds" in item else None,
+            reason=item["reason"] or "",
+        )
+        for item in board["candidates"]
+    ]
+    return {"members": members, "blend_loss": board["blend_loss"]}
 
 
 def _seconds(context: StepContext, member: str) -> float:

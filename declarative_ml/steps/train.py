@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
+from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
+from declarative_ml.steps.ensemble import left_out_reason
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ def run(context: StepContext) -> None:
     if reason is not None:
         write_json(context.out / SKIPPED, {"reason": reason})
         return
+    if context.is_late and _has_folds(context):
+        context.cut_short()
+        _ship_the_folds(context)
+        return
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
     model = MODELS.parse(context.params["model"])
@@ -39,13 +45,35 @@ def run(context: StepContext) -> None:
     train = _weighted(data.take(fitted_rows), task, imbalance)
     validation = data.take(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
+    if fitted.cut:
+        context.cut_short()
+        if _has_folds(context):
+            _ship_the_folds(context)
+            return
     context.progress(1.0, "saving")
     _save(context, model, task, data, fitted, len(train), held_out)
 
 
+def _has_folds(context: StepContext) -> bool:
+    return bool(context.roles("fold"))
+
+
+def _ship_the_folds(context: StepContext) -> None:
+    """A refit that stops early would be worse than the fits of the folds, which are there."""
+    write_json(context.out / SKIPPED, {"reason": "the time is up: the models of the folds ship instead"})
+
+
 def guard(context: StepContext) -> str | None:
-    """Why this fit is not needed, if so."""
+    """Why this fit is not needed or not possible, if so."""
     fold, folds = context.params["fold"], context.read("split", "split.json")["folds"]
+    if context.step.optional:
+        absent = [name for name in context.step.libraries if not installed(name)]
+        if absent:
+            return f"{absent[0]} is not installed"
+    if "ensemble" in context.inputs:
+        left_out = left_out_reason(context.read("ensemble", "ensemble.json"), context.params["name"])
+        if left_out is not None:
+            return left_out
     if fold is not None:
         if folds == 0:
             return "no rows are held out"
@@ -110,6 +138,7 @@ def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> F
         scratch=context.scratch,
         progress=context.progress,
         work=_work(context, model, rows),
+        deadline=context.deadline,
     )
 
 
@@ -139,6 +168,7 @@ def _save(
     summary: dict[str, Any] = {
         "work": fitted.work,
         "curve": fitted.curve,
+        "cut": fitted.cut,
         "rows": rows,
         "importance": model.importance(fitted.state, data.layout),
     }

@@ -56,12 +56,12 @@ class Input(Section):
 class Manifest(Section):
     """The content of bundle.json."""
 
-    format: Literal[1] = 1
-    name: str
-    description: str = ""
-    task: Task
+    format: Literal[1] = Field(default=1, description="Version of the bundle's format")
+    name: str = Field(description="The spec's name")
+    description: str = Field(default="", description="What is predicted and why, for people")
+    task: Task = Field(description="What is predicted")
     target_rule: ColumnRule | None = Field(default=None, description="integer, boolean: how labels come back")
-    inputs: tuple[Input, ...]
+    inputs: tuple[Input, ...] = Field(description="The graph's inputs in order, each with a name of its own")
     missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
     threshold: FiniteFloat | None = Field(
         default=None, description="binary: positive from this probability on"
@@ -69,9 +69,9 @@ class Manifest(Section):
     metrics: dict[str, dict[str, FiniteFloat | None]] = Field(
         default_factory=dict, description="By part (test, validation), by metric"
     )
-    model_digest: str
-    spec_digest: str = ""
-    data_fingerprint: str = ""
+    model_digest: str = Field(description="SHA-256 of what makes the model what it is: its identity")
+    spec_digest: str = Field(default="", description="SHA-256 of what the spec meant")
+    data_fingerprint: str = Field(default="", description="Of the rows that it was learned from")
     sql: str | None = Field(default=None, description="The data.sql that made the columns, if any")
     sources: dict[str, TableSchema] = Field(
         default_factory=dict, description="With sql: the tables that it reads, and how their text is typed"

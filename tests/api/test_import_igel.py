@@ -1,89 +1,15 @@
-"""igel configs become specs that validate, and every key of theirs is accounted for exactly once."""
+"""igel configs: what becomes of each option, and which configs are refused."""
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from import_cases import leaf_paths, mutated
+from import_cases import case, check_refused, entry_of, imported, write_patients, written
 
-from declarative_ml.api.import_igel import import_igel
-from declarative_ml.api.import_report import Imported
-from declarative_ml.core.errors import DataError, DmlError, SpecError, UsageError
-from declarative_ml.spec.load import load_spec
-
-CONFIGS = sorted((Path(__file__).parents[1] / "data" / "igel").glob("*.yaml"))
-BY_NAME = {path.stem: path for path in CONFIGS}
-
-
-def write_patients(path: Path, rows: int = 200, delimiter: str = ",") -> Path:
-    """Numbers with gaps, a category, a counter, and targets that depend on them."""
-    source = random.Random(3)
-    lines = ["visit,age,mass,town,sick,weight,waist,pulse,Species"]
-    for row in range(rows):
-        age, mass = source.gauss(50, 15), source.gauss(25, 5)
-        signal = (age - 50) / 15 + (mass - 25) / 5 + source.gauss(0, 0.4)
-        kind = "setosa" if signal < -1 else "virginica" if signal > 1 else "versicolor"
-        shown = "" if source.random() < 0.05 else f"{age:.1f}"
-        town = source.choice(["Köln", "Bonn", "Trier"])
-        lines.append(
-            f"{row},{shown},{mass:.2f},{town},{int(signal > 0)},{70 + 10 * signal:.1f},{80 + 5 * signal:.1f},"
-            f"{source.randint(50, 99)},{kind}"
-        )
-    text = "\n".join(lines).replace(",", delimiter) + "\n"
-    path.write_text(text, encoding="latin-1" if delimiter == ";" else "utf-8")
-    return path
-
-
-def data_for(config: Path, folder: Path) -> str:
-    delimiter = ";" if config.stem == "boosting_options" else ","
-    return str(write_patients(folder / "patients.csv", delimiter=delimiter))
-
-
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
-def config(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.param
-    return path
-
-
-@pytest.fixture
-def imported(config: Path, tmp_path: Path) -> Imported:
-    return import_igel(config, tmp_path / "spec.yaml", data=data_for(config, tmp_path))
-
-
-def test_there_are_enough_kinds_of_configs() -> None:
-    assert len(CONFIGS) >= 6
-    assert all(path.read_text().startswith("# After the structure of nidhaloff/igel") for path in CONFIGS)
-
-
-def test_every_key_is_in_exactly_one_group(imported: Imported, config: Path) -> None:
-    groups = imported.as_dict()
-    listed = [entry["theirs"] for name in ("carried", "changed", "left_out") for entry in groups[name]]
-    assert sorted(listed) == sorted(leaf_paths(yaml.safe_load(config.read_text())))
-    assert all(entry.why for entry in [*imported.changed, *imported.left_out])
-    assert all(entry.ours for entry in [*imported.carried, *imported.changed])
-    assert [entry.theirs for entry in imported.left_out if entry.why == "no counterpart"] == []
-
-
-def test_the_spec_is_valid_for_the_data(imported: Imported) -> None:
-    assert load_spec(imported.path, data=True).problems == ()
-
-
-def test_without_data_the_spec_is_valid_as_well(config: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    (folder / config.name).write_text(config.read_text())
-    if config.stem == "support_vectors":  # names its data itself
-        write_patients(folder / "patients.csv")
-    imported = import_igel(folder / config.name, tmp_path / "spec.yaml")
-    assert load_spec(imported.path).spec.name == config.stem.replace("_", "-")
-    named = config.stem == "support_vectors"
-    assert any("no --data was given" in note for note in imported.notes) is not named
+TARGET = "target: [y]\n"
+MODEL = "model: {type: classification, algorithm: RandomForest}\n"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +19,7 @@ def test_without_data_the_spec_is_valid_as_well(config: Path, tmp_path: Path) ->
             "random_forest",
             {
                 "data": {
-                    "source": "patients.csv", "split": {"method": "random", "test": 0.2, "stratify": True}
+                    "source": "patients.csv", "split": {"method": "random", "test": 0.2}
                 },
                 "target": {"column": "sick", "type": "multiclass"},
                 "features": "auto",
@@ -148,8 +74,8 @@ def test_without_data_the_spec_is_valid_as_well(config: Path, tmp_path: Path) ->
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) -> None:
-    import_igel(BY_NAME[name], tmp_path / "spec.yaml", data=data_for(BY_NAME[name], tmp_path))
-    spec = yaml.safe_load((tmp_path / "spec.yaml").read_text())
+    found = case("igel", name)
+    spec = written(found.run(tmp_path / "spec.yaml", data=found.table(tmp_path)))
     assert {key: spec.get(key) for key in expected} == expected
 
 
@@ -160,7 +86,7 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
         ("random_forest", "model.arguments.n_estimators", "left_out", "are not rounds of boosting"),
         ("random_forest", "model.arguments.max_depth", "left_out", "leaves limit a tree"),
         ("random_forest", "dataset.preprocess.scale.method", "left_out", "trees need no scale"),
-        ("random_forest", "dataset.split.stratify", "changed", "igel does not stratify"),
+        ("random_forest", "dataset.split.stratify", "changed", "keeps the target's shares"),
         ("random_forest", "dataset.preprocess.missing_values", "changed", "trees see that a value"),
         ("neural_network", "dataset.split.shuffle", "changed", "order of rows means nothing"),
         ("neural_network", "model.arguments.activation", "changed", "no logistic"),
@@ -182,102 +108,170 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
     ],
 )  # fmt: skip
 def test_reasons(name: str, theirs: str, verdict: str, why: str, tmp_path: Path) -> None:
-    imported = import_igel(BY_NAME[name], tmp_path / "spec.yaml", data=data_for(BY_NAME[name], tmp_path))
-    (entry,) = [entry for entry in imported.entries if entry.theirs == theirs]
+    found = case("igel", name)
+    entry = entry_of(found.run(tmp_path / "spec.yaml", data=found.table(tmp_path)), theirs)
     assert entry.verdict == verdict
     assert why in entry.why
 
 
 def test_reading_options_reach_the_source(tmp_path: Path) -> None:
-    config = BY_NAME["boosting_options"]
-    import_igel(config, tmp_path / "spec.yaml", data=data_for(config, tmp_path))
-    data = yaml.safe_load((tmp_path / "spec.yaml").read_text())["data"]
+    found = case("igel", "boosting_options")
+    data = written(found.run(tmp_path / "spec.yaml", data=found.table(tmp_path)))["data"]
     assert data["source"] == {"type": "file", "path": "patients.csv", "delimiter": ";", "encoding": "latin-1"}
     assert data["missing"][-2:] == ["-1", "missing"]
     assert "" in data["missing"]
 
 
 def test_numbers_need_data_to_be_named(tmp_path: Path) -> None:
-    imported = import_igel(BY_NAME["logistic_regression"], tmp_path / "spec.yaml")
-    assert yaml.safe_load(imported.text)["features"] == "auto"
-    (entry,) = [entry for entry in imported.changed if entry.theirs == "dataset.preprocess.scale.method"]
-    assert "with --data only" in entry.why
-
-
-TARGET = "target: [y]\n"
-MODEL = "model: {type: classification, algorithm: RandomForest}\n"
+    found = case("igel", "logistic_regression").run(tmp_path / "spec.yaml")
+    assert written(found)["features"] == "auto"
+    assert "without --data" in entry_of(found, "dataset.preprocess.scale.method").why
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "message", "hint"),
+    ("kind", "algorithm", "arguments", "theirs", "expected", "ours"),
     [
-        ("model: {", SpecError, "1 problem", "a config of igel?"),
-        ("[]", UsageError, "config.yaml holds a list", "igel model"),
-        ("dataset: {type: csv}", UsageError, "config.yaml: the config has no model.type", "classification"),
-        (TARGET + "model: {type: clustering}", UsageError, "yaml:2: model.type is clustering", "table"),
-        (TARGET + "model: {type: ImageClassification}", UsageError, "is ImageClassification", "table"),
-        (TARGET + "model: RandomForest", UsageError, "config.yaml:2: model holds a text", "mapping"),
-        (MODEL, UsageError, "the config names no target", "under target"),
-        (MODEL + "target:", UsageError, "yaml:2: the config names no target but nothing", "under target"),
-        (MODEL + "target: [[y]]", UsageError, "yaml:2: the config names no target but a list", "target"),
-        (MODEL + TARGET + "dataset: csv", UsageError, "config.yaml:3: dataset holds a text", "mapping"),
-        (MODEL + TARGET + "dataset: {split: 3}", UsageError, "dataset.split holds a number", "mapping"),
-        (TARGET + "model: {type: regression}", UsageError, "model.algorithm is missing", "RandomForest"),
+        ("classification", "LogisticRegression", "{C: 0.5}", "C", "carried", {"penalty": 2.0}),
+        ("classification", "LogisticRegression", "{C: 1.0e-300}", "C", "left_out", {}),
+        ("classification", "LogisticRegression", "{C: 0.5, penalty: null}", "C", "left_out",
+         {"penalty": 0.0}),
+        ("classification", "LogisticRegression", "{max_iter: 50}", "max_iter", "carried", {"iterations": 50}),
+        ("classification", "LogisticRegression", "{max_iter: 50, solver: saga}", "max_iter", "left_out", {}),
+        ("classification", "LogisticRegression", "{fit_intercept: false}", "fit_intercept", "changed", {}),
+        # Ridge's alpha weighs squared error: for classes we minimise another loss.
+        ("regression", "Ridge", "{alpha: 3}", "alpha", "carried", {"penalty": 3.0}),
+        ("classification", "Ridge", "{alpha: 3}", "alpha", "left_out", {}),
+        ("regression", "Lasso", "{alpha: 3}", "alpha", "left_out", {}),
+        ("regression", "SGDRegressor", "{max_iter: 9}", "max_iter", "left_out", {}),
+        ("regression", "NeuralNetwork", "{hidden_layer_sizes: '(8, 4,)'}", "hidden_layer_sizes", "carried",
+         {"layers": [8, 4]}),
+        ("regression", "NeuralNetwork", "{hidden_layer_sizes: 16}", "hidden_layer_sizes", "carried",
+         {"layers": [16]}),
+        ("regression", "NeuralNetwork", "{hidden_layer_sizes: (a)}", "hidden_layer_sizes", "left_out", {}),
+        ("regression", "NeuralNetwork", "{max_iter: 9, solver: lbfgs}", "max_iter", "left_out", {}),
+        ("regression", "NeuralNetwork", "{validation_fraction: 0.2}", "validation_fraction", "left_out", {}),
+        ("regression", "GradientBoosting", "{n_estimators: 9}", "n_estimators", "carried", {"rounds": 9}),
+        ("regression", "RandomForest", "{n_estimators: 9}", "n_estimators", "left_out", {}),
+        ("regression", "RandomForest", "{max_features: 0.5}", "max_features", "changed",
+         {"feature_fraction": 0.5}),
+        ("regression", "RandomForestRegressor", "{max_depth: 3, max_leaf_nodes: 6}", "max_depth", "left_out",
+         {"num_leaves": 6}),
+        ("regression", "RandomForest", "{max_depth: 3, max_leaf_nodes: null}", "max_depth", "changed",
+         {"num_leaves": 8}),
+    ],
+)  # fmt: skip
+def test_arguments(
+    kind: str,
+    algorithm: str,
+    arguments: str,
+    theirs: str,
+    expected: str,
+    ours: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    model = f"model: {{type: {kind}, algorithm: {algorithm}, arguments: {arguments}}}\n"
+    found = imported("igel", TARGET + model, tmp_path)
+    assert entry_of(found, f"model.arguments.{theirs}").verdict == expected
+    chosen = written(found)["model"]
+    options = {} if isinstance(chosen, str) else chosen
+    assert {key: value for key, value in options.items() if key != "type"} == ours
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "imbalance"),
+    [
+        ("classification", "balanced", "weights"),
+        ("classification", "balanced_subsample", "weights"),
+        ("classification", "{a: 2, b: 1}", "weights"),
+        ("classification", "null", None),
+        ("regression", "balanced", None),
+        ("regression", "{a: 2, b: 1}", None),
+    ],
+)
+def test_class_weights(kind: str, weights: str, imbalance: str | None, tmp_path: Path) -> None:
+    """A number target has no classes, whatever the arguments say."""
+    model = f"model: {{type: {kind}, algorithm: RandomForest, arguments: {{class_weight: {weights}}}}}\n"
+    assert written(imported("igel", TARGET + model, tmp_path)).get("imbalance") == imbalance
+
+
+@pytest.mark.parametrize(
+    ("dataset", "theirs", "expected", "why"),
+    [
+        ("{read_data_options: {header: null}}", "read_data_options.header", "left_out",
+         "must have the names"),
+        ("{read_data_options: {header: 0}}", "read_data_options.header", "carried", ""),
+        ("{read_data_options: {index_col: 0}}", "read_data_options.index_col", "changed", "no labels"),
+        ("{read_data_options: {index_col: null}}", "read_data_options.index_col", "carried", ""),
+        ("{read_data_options: {usecols: [1, 2, 4]}}", "read_data_options.usecols", "changed", "no features"),
+        ("{read_data_options: {usecols: [1, 99]}}", "read_data_options.usecols", "left_out", "no columns"),
+        ("{preprocess: {scale: {method: standard}}}", "preprocess.scale.method", "left_out", "scale.target"),
+        ("{preprocess: {scale: {method: standard, target: outputs}}}", "preprocess.scale.method", "left_out",
+         "inputs or all"),
+        ("{preprocess: {scale: {method: standard, target: inputs}}}", "preprocess.scale.method", "carried",
+         ""),
+        ("{preprocess: {missing_values: drop}}", "preprocess.missing_values", "changed", "no row is dropped"),
+        ("{split: {stratify: null}}", "split.stratify", "carried", ""),
+        ("{split: {stratify: default}}", "split.stratify", "changed", "target's shares"),
+        ("{split: {stratify: sick}}", "split.stratify", "carried", ""),
+        ("{random_numbers: {generate_reproducible: false}}", "random_numbers.generate_reproducible",
+         "changed", "can be repeated"),
+    ],
+)  # fmt: skip
+def test_the_dataset(dataset: str, theirs: str, expected: str, why: str, tmp_path: Path) -> None:
+    model = "target: [sick]\nmodel: {type: classification, algorithm: LogisticRegression}\n"
+    data = write_patients(tmp_path / "patients.csv")
+    entry = entry_of(
+        imported("igel", f"{model}dataset: {dataset}", tmp_path, data=str(data)), f"dataset.{theirs}"
+    )
+    assert entry.verdict == expected
+    assert why in entry.why
+
+
+def test_columns_that_are_counted_are_named(tmp_path: Path) -> None:
+    options = "{index_col: 0, usecols: [0, 1, 2, 4]}"
+    model = "target: [sick]\nmodel: {type: classification, algorithm: LogisticRegression}\n"
+    data = write_patients(tmp_path / "patients.csv")
+    found = imported("igel", f"{model}dataset: {{read_data_options: {options}}}", tmp_path, data=str(data))
+    left = {"visit", "town", "weight", "waist", "pulse", "Species"}
+    assert set(written(found)["exclude"]) == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "scoring", "metric"),
+    [
+        ("classification", "f1_macro", "f1_macro"),
+        ("regression", "neg_mean_absolute_error", "mae"),
+        ("regression", "accuracy", None),
+        ("regression", "max_error", None),
+    ],
+)
+def test_scoring_is_the_primary_metric(kind: str, scoring: str, metric: str | None, tmp_path: Path) -> None:
+    model = f"model: {{type: {kind}, algorithm: Ridge, cross_validate: {{scoring: {scoring}}}}}\n"
+    spec = written(imported("igel", TARGET + model, tmp_path))
+    assert spec.get("evaluate", {}).get("metric") == metric
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("dataset: {type: csv}", "config.yaml: the config has no model.type", "classification"),
+        (TARGET + "model: {type: clustering}", "yaml:2: model.type is clustering", "table"),
+        (TARGET + "model: {type: ImageClassification}", "is ImageClassification", "table"),
+        (TARGET + "model: RandomForest", "config.yaml:2: model holds a text", "mapping"),
+        (MODEL, "the config names no target", "under target"),
+        (MODEL + "target:", "yaml:2: the config names no target but nothing", "under target"),
+        (MODEL + "target: [[y]]", "yaml:2: the config names no target but a list", "target"),
+        (MODEL + TARGET + "dataset: csv", "config.yaml:3: dataset holds a text", "mapping"),
+        (MODEL + TARGET + "dataset: {split: 3}", "dataset.split holds a number", "mapping"),
+        (TARGET + "model: {type: regression}", "model.algorithm is missing", "RandomForest"),
         (
-            TARGET + "model: {type: regression, algorithm: GradientBosting}", UsageError,
+            TARGET + "model: {type: regression, algorithm: GradientBosting}",
             "config.yaml:2: igel has no algorithm 'GradientBosting'", "did you mean gradientboosting?",
         ),
     ],
 )  # fmt: skip
-def test_broken_configs_are_refused(
-    text: str, kind: type[DmlError], message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_configs_without_anything_to_learn_are_refused(
+    text: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("config.yaml").write_text(text)
-    with pytest.raises(kind) as caught:
-        import_igel(Path("config.yaml"), Path("spec.yaml"))
-    assert message in caught.value.message
-    assert hint in (caught.value.hint or "")
-    assert not Path("spec.yaml").exists()
-
-
-def test_a_target_that_the_data_lacks_is_named_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(MODEL + "target: [ill]")
-    data = str(write_patients(tmp_path / "patients.csv"))
-    with pytest.raises(DataError, match=r"has no column 'ill' \(config.yaml:2\)"):
-        import_igel(tmp_path / "config.yaml", tmp_path / "spec.yaml", data=data)
-
-
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("with_data", [False, True], ids=["alone", "data"])
-def test_junk_is_imported_or_refused_but_never_a_crash(
-    config: Path, seed: int, with_data: bool, tmp_path: Path
-) -> None:
-    junk = mutated(yaml.safe_load(config.read_text()), random.Random(seed))
-    (tmp_path / "config.yaml").write_text(json.dumps(junk))
-    data = data_for(config, tmp_path)
-    try:
-        imported = import_igel(
-            tmp_path / "config.yaml", tmp_path / "spec.yaml", data=data if with_data else None
-        )
-    except (UsageError, DataError) as error:
-        assert error.hint
-        return
-    assert sorted(entry.theirs for entry in imported.entries) == sorted(leaf_paths(junk))
-    assert load_spec(imported.path, data=with_data).spec.target.column
-
-
-@pytest.mark.parametrize(
-    "name", ["random_forest", "neural_network", "logistic_regression", "boosting_options"]
-)
-def test_imported_specs_run(name: str, tmp_path: Path, dml: Callable[..., Any]) -> None:
-    spec = tmp_path / "spec.yaml"
-    done = dml("import", "igel", BY_NAME[name], "--data", data_for(BY_NAME[name], tmp_path), "-o", spec)
-    assert done.code == 0, done.err
-    assert "carried over" in done.out
-    assert dml("validate", spec).code == 0
-    options = ("--set", "explain=none", "--set", "track=false", "--set", "resources.cpu=1")
-    outcome = dml("run", spec, "--format", "json", "-q", *options)
-    assert outcome.code == 0, outcome.err
-    metrics = json.loads(outcome.out)["metrics"]["test"]
-    assert metrics.get("r2", metrics.get("accuracy")) > 0.7
+    check_refused("igel", text, message, hint)

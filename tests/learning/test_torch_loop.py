@@ -275,3 +275,23 @@ def test_divergence_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match=r"training diverged: the loss is (nan|inf) in epoch \d+") as caught:
         run(tmp_path, replace(SETTINGS, learning_rate=1e30))
     assert caught.value.hint == "lower learning_rate"
+
+
+def test_at_the_deadline_the_epoch_ends_where_it_is(tmp_path: Path) -> None:
+    learner = Noisy()
+    cut = train_network(
+        learner, SETTINGS, scratch=tmp_path, identity="", progress=silent, deadline=lambda: -1.0
+    )
+    assert cut.cut
+    assert (cut.epochs, len(cut.curve)) == (1, 1)
+    assert len(learner.seen) == 100 // 7, "one batch"
+    assert np.isfinite(cut.curve[0]["train"])
+
+
+def test_a_deadline_that_does_not_come_changes_nothing(tmp_path: Path) -> None:
+    plain = run(tmp_path / "a")
+    timed = train_network(
+        Noisy(), SETTINGS, scratch=tmp_path / "b", identity="", progress=silent, deadline=lambda: 1e12
+    )
+    assert not timed.cut
+    assert same(plain, timed)

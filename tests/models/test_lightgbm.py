@@ -177,3 +177,24 @@ lightgbm.LGBMClassifier(n_estimators=1)
 """
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
+
+
+def late() -> float:
+    """A deadline that has passed."""
+    return -1.0
+
+
+def test_at_the_deadline_the_best_so_far_is_kept() -> None:
+    data, held_out = make_data(BINARY), make_data(BINARY, 200, seed=1)
+    cut = LightGBM(rounds=50).fit(data, held_out, context(BINARY, deadline=late))
+    assert (cut.cut, cut.work["rounds"], tree_count(cut.state)) == (True, 1, 1)
+    whole = LightGBM(rounds=1).fit(data, held_out, context(BINARY, deadline=late))
+    assert not whole.cut
+    refit = LightGBM().fit(data, None, context(BINARY, work={"rounds": 9, "fit_rows": 400}, deadline=late))
+    assert (refit.cut, refit.work["rounds"]) == (True, 1)
+
+
+def test_random_thresholds_give_other_trees() -> None:
+    data = make_data(BINARY)
+    usual, extra = (LightGBM(rounds=5, extra_trees=on).fit(data, None, context(BINARY)) for on in (False, True))
+    assert not np.array_equal(usual.state["model"], extra.state["model"])

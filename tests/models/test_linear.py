@@ -170,3 +170,12 @@ def test_importance_finds_the_columns_that_matter() -> None:
 def test_bad_options(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Linear.model_validate(options)
+
+
+def test_at_the_deadline_the_penalties_so_far_count() -> None:
+    data, held_out = make_data(BINARY), make_data(BINARY, seed=1)
+    context = FitContext(task=BINARY, seed=0, threads=1, scratch=Path(), deadline=lambda: -1.0)
+    fitted = Linear().fit(data, held_out, context)
+    assert fitted.cut
+    assert fitted.work == {"penalty_index": 0}
+    assert len(fitted.curve) == 1

@@ -25,12 +25,15 @@ _CASES = [
     ("<<: {seed: 1}", "DML012", "<<", "unknown key '<<'", "YAML 1.2 has no merge keys"),
     # not in this version
     ("deploy: {}", "DML013", "deploy", "'deploy' is not available in this version", "delete it"),
-    ("resources: {time: 2m}", "DML013", "resources.time", "'time' in resources is not available",
+    ("resources: {memory: 2Gi}", "DML013", "resources.memory", "'memory' in resources is not available",
          "delete it"),
     ("evaluate: {gates: {}}", "DML013", "evaluate.gates", "'gates' in evaluate is not available",
          "delete it"),
-    ("model: auto", "DML013", "model.type", "model: type 'auto' is not available in this version",
-     "choose linear, lightgbm, mlp or ensemble"),
+    ("model: tabm", "DML013", "model.type", "model: type 'tabm' is not available in this version",
+     "choose auto, linear, lightgbm, mlp or ensemble"),
+    ("resources: {time: 2 minutes}", "DML018", "resources.time",
+     "resources.time: '2 minutes' is no span of time", "90s"),
+    ("resources: {time: 3s}", "DML018", "resources.time", "a run takes 10 seconds at least", "time"),
     ("features: {a: text}", "DML013", "features.a.type", "features.a: type 'text' is not available",
      "choose binary, date, number or category"),
     # missing keys
@@ -39,7 +42,7 @@ _CASES = [
      "add 'type: file'"),
     ("model: {epochs: 3}", "DML014", "model", "model needs the key 'type'", "add 'type: mlp'"),
     ("model: {learning_rate: 0.1}", "DML014", "model", "model needs the key 'type'",
-         "linear, lightgbm, mlp or ensemble"),
+         "auto, linear, lightgbm, mlp or ensemble"),
     ("data: {source: a.csv, split: {method: time}}", "DML014", "data.split",
      "data.split needs the key 'column'", "add column: COLUMN"),
     # wrong kinds
@@ -62,7 +65,9 @@ _CASES = [
      "data.split.test must be the path of a file or a mapping, not the number 0.2", "test: test.csv"),
     ("evaluate: {threshold: f1}", "DML015", "evaluate.threshold",
      "evaluate.threshold must be a number or a mapping, not the text 'f1'", "write {maximize: f1}"),
-    ("version: 2", "DML015", "version", "version must be 1, not the number 2", "write 1"),
+    ("version: 2", "DML030", "version", "this dml reads version 1 of the spec's format; the spec says 2",
+     "pip install -U declarative-ml"),
+    ("version: 1.0", "DML030", "version", "version must be the whole number 1, not 1.0", "write 1"),
     ("data: {source: a.csv, split: {stratify: [a]}}", "DML015", "data.split.stratify",
      "data.split.stratify must be a text or true or false, not a list", "write stratify: a"),
     # choices

@@ -1,4 +1,3 @@
-import gzip
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from declarative_ml.core.errors import Problem
-from declarative_ml.spec.first_rows import ROWS, first_cells
+from declarative_ml.spec.codes import CODES
 
 Problems = Callable[..., list[Problem]]
 DATA = "data: {source: rows.csv}\n"
@@ -75,7 +74,7 @@ def test_a_contradiction_within_the_spec_is_said_once(problems: Problems, folder
 @pytest.mark.parametrize(
     "content",
     [
-        b"a,y\n" + b"1,x\n" * 9000 + b"1,\xff\n",
+        b"a,y\n" + b"1,x\n2,x\n1,z\n2,z\n" * 2000 + b"1,\xff\n",
         b'a,y\n1,"open\n2,x\n',
         b"a,y\n1\n1,2,3\n",
         b"a,y\n\n\n1,x\n",
@@ -88,25 +87,47 @@ def test_damaged_rows_are_left_to_their_reader(content: bytes, problems: Problem
     assert problems(f"{DATA}target: y", data=True) == []
 
 
-def test_only_the_first_rows_of_delimited_files_are_read(folder: Path) -> None:
-    from declarative_ml.sources.file import FileSource
+def test_the_examples_of_the_codes_that_need_rows(problems: Problems, folder: Path) -> None:
+    lines = ["customerID,tenure,Contract,Churn"]
+    lines += [
+        f"7590-{n:04d},{n % 7},{'Month' if n % 3 else 'Year'},{'No' if n % 3 else 'Yes'}" for n in range(90)
+    ]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    for name in ("DML112", "DML114"):
+        assert name in [problem.code for problem in problems(CODES[name].wrong, data=True)]
+        assert name not in [problem.code for problem in problems(CODES[name].right, data=True)]
+    rare = [line.replace("Yes", "No") for line in lines[:-9]] + lines[-9:]
+    (folder / "table.csv").write_text("\n".join(rare) + "\n")
+    assert "DML111" in [problem.code for problem in problems(CODES["DML111"].wrong, data=True)]
+    assert "DML111" not in [problem.code for problem in problems(CODES["DML111"].right, data=True)]
 
-    write(folder, list(range(1000)))
-    source = FileSource(path=str(folder / "rows.csv"))
-    assert first_cells(source, "y") == [str(n) for n in range(ROWS)]
-    assert first_cells(source, "none") == []
-    (folder / "rows.csv.gz").write_bytes(gzip.compress((folder / "rows.csv").read_bytes()))
-    assert len(first_cells(FileSource(path=str(folder / "rows.csv.gz")), "y")) == ROWS
-    (folder / "rows.jsonl").write_text('{"a": 1, "y": 2}\n')
-    assert first_cells(FileSource(path=str(folder / "rows.jsonl")), "y") == []
+
+def test_nothing_is_said_behind_sql(problems: Problems, folder: Path) -> None:
+    write(folder, ["only"] * 60)
+    assert warnings(problems(f"{DATA}target: y", data=True)) == [("DML111", "target.column")]
+    assert problems('data: {source: rows.csv, sql: "SELECT * FROM source"}\ntarget: y', data=True) == []
+
+
+def test_a_doubt_about_all_columns_stands_where_they_are_taken(problems: Problems, folder: Path) -> None:
+    write(folder, ["yes" if n % 7 > 2 else "no" for n in range(70)])
+    found = problems(f"{DATA}target: y", data=True)
+    assert [(each.code, each.path, each.line, each.column) for each in found] == [
+        ("DML114", "data.source", 1, 8)
+    ]
+    found = problems(f"{DATA}target: y\nfeatures: auto", data=True)
+    assert [(each.path, each.line, each.column) for each in found] == [("features", 3, 1)]
+    found = problems(f"{DATA}target: y\nfeatures:\n  a: number", data=True)
+    assert [(each.path, each.line, each.column) for each in found] == [("features.a", 4, 3)]
 
 
 def test_it_is_cheap(folder: Path) -> None:
-    from declarative_ml.sources.file import FileSource
+    from declarative_ml.spec.load import load_spec
 
-    (folder / "wide.csv").write_text(
-        "\n".join([",".join(f"c{n}" for n in range(1000))] + [",".join("1" * 1000)] * 5000)
-    )
+    names = [f"c{n}" for n in range(50)]
+    rows = [",".join(str((n * place * 7919) % 10007 / 7) for place in range(50)) for n in range(5000)]
+    (folder / "wide.csv").write_text("\n".join([",".join(names), *rows]))
+    (folder / "wide.yaml").write_text("name: wide\ndata: {source: wide.csv}\ntarget: c7\n")
+    load_spec(folder / "wide.yaml", data=True)
     started = time.process_time()
-    assert len(first_cells(FileSource(path=str(folder / "wide.csv")), "c7")) == ROWS
+    load_spec(folder / "wide.yaml", data=True)
     assert time.process_time() - started < 0.5

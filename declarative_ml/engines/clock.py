@@ -1,0 +1,71 @@
+"""The time of a run, shared between the fits of its candidates.
+
+A fit gets the part of what is left that its `effort` is of the efforts still to come; a fit that needs
+less leaves the rest to those after it. What follows training gets its time from how long the steps
+before training took, on this machine and this table, so no number of seconds is a guess about the machine.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from declarative_ml.graph.plan import Step
+
+_AFTER = 4.0
+_AFTER_PER_BEFORE = 1.2
+"""Seconds for what follows training: fixed, and for each second that the steps before training took."""
+_BEFORE_TRAINING = frozenset({"acquire", "sql", "split", "profile", "prepare"})
+_MOST_AFTER = 0.5
+"""Of the whole time."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time that a run may take as a whole."""
+
+    seconds: float
+    started: float
+    """When the run began, in seconds of `time.monotonic`."""
+
+
+class Clock:
+    """Deadlines for the steps of one run, in seconds of `time.monotonic`. Safe to use from many threads."""
+
+    def __init__(self, steps: Iterable[Step], budget: Budget, *, jobs: int) -> None:
+        self.deadline = budget.started + budget.seconds
+        self._seconds = budget.seconds
+        self._jobs = jobs
+        self._lock = threading.Lock()
+        self._before = 0.0
+        self._efforts = {step.id: step.effort for step in steps if step.effort}
+
+    @property
+    def training_ends(self) -> float:
+        """When the last fit should be done."""
+        after = min(_MOST_AFTER * self._seconds, _AFTER + _AFTER_PER_BEFORE * self._before)
+        return self.deadline - after
+
+    def begin(self, step: Step) -> Callable[[], float]:
+        """The deadline of a step that begins now; it moves as other steps give back what they do not need."""
+        begun = time.monotonic()
+
+        def deadline() -> float:
+            if not step.effort:
+                return self.deadline
+            with self._lock:
+                others = sum(effort for name, effort in self._efforts.items() if name != step.id)
+                # Steps side by side share the wall clock, so together they have it several times.
+                share = self._jobs * step.effort / (step.effort + others)
+                return begun + max(0.0, self.training_ends - begun) * min(1.0, share)
+
+        return deadline
+
+    def end(self, step: Step, seconds: float) -> None:
+        """A step is over (or was cached), and took so long."""
+        with self._lock:
+            self._efforts.pop(step.id, None)
+            if step.kind in _BEFORE_TRAINING:
+                self._before += seconds

@@ -1,0 +1,212 @@
+"""The steps that learn: fits of every candidate, their weights, the one graph, and the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from declarative_ml.features import FEATURES
+from declarative_ml.graph.plan import Step
+from declarative_ml.models import MODELS
+from declarative_ml.models.base import Model
+from declarative_ml.planner.portfolio import Candidate, candidates, weights_of
+from declarative_ml.spec.document import Spec
+
+BASELINE = "linear"
+
+
+class Training:
+    """Builds the steps from the table called `table` and its split to `assemble`."""
+
+    def __init__(self, spec: Spec, table: str, folds: int) -> None:
+        self.spec = spec
+        self.table = table
+        self.folds = folds
+        self.candidates = candidates(spec)
+
+    def steps(self) -> list[Step]:
+        """Fits, weights where there are several candidates, and the graph."""
+        steps = [step for candidate in self.candidates for step in self._train(candidate)]
+        if self.blends:
+            steps.append(self._ensemble())
+        return [*steps, self._assemble()]
+
+    def curves(self) -> dict[str, str]:
+        """Role -> step, of every fit that leaves a learning curve."""
+        kinds = [*(f"fold{fold}" for fold in range(self.folds)), "final"]
+        return {f"curve.train.{name}.{kind}": f"train.{name}.{kind}" for name in self.names for kind in kinds}
+
+    @property
+    def blends(self) -> bool:
+        """Whether several candidates are fitted."""
+        return len(self.candidates) > 1
+
+    def _train(self, candidate: Candidate) -> list[Step]:
+        folds = self.folds
+        prefix = f"train.{candidate.name}"
+        effort = candidate.effort / max(folds, 1)
+        steps = [
+            self._fit(
+                f"{prefix}.fold{fold}",
+                candidate.model,
+                {"fold": fold},
+                optional=candidate.optional,
+                effort=effort,
+            )
+            for fold in range(folds)
+        ]
+        inputs = {f"fold{fold}": f"{prefix}.fold{fold}" for fold in range(folds)}
+        params: dict[str, Any] = {"fold": None, "refit": self.spec.refit}
+        if self.blends:
+            inputs["ensemble"] = "ensemble"
+            params["name"] = candidate.name
+        steps.append(
+            self._fit(
+                f"{prefix}.final", candidate.model, params, inputs, optional=candidate.optional, effort=effort
+            )
+        )
+        return steps
+
+    def _fit(
+        self,
+        step_id: str,
+        model: Model,
+        extra: dict[str, Any],
+        inputs: dict[str, str] | None = None,
+        *,
+        optional: bool = False,
+        effort: float = 0.0,
+    ) -> Step:
+        fold = extra["fold"]
+        if fold is not None:
+            title = f"Fit {model.type} with fold {fold} held out"
+        elif inputs:
+            title = f"Fit {model.type} on all training and validation rows"
+        else:
+            title = f"Fit {model.type} as a baseline"
+        return Step(
+            id=step_id,
+            kind="train",
+            title=title,
+            params={
+                "model": model.options(),
+                "seed": self.spec.seed,
+                "imbalance": self.spec.imbalance,
+                **extra,
+            },
+            inputs={"prepare": "prepare", "split": "split", **(inputs or {})},
+            components=(MODELS.module(model.type),),
+            libraries=("numpy", *model.libraries),
+            optional=optional,
+            effort=effort,
+            long=True,
+        )
+
+    def _ensemble(self) -> Step:
+        return Step(
+            id="ensemble",
+            kind="ensemble",
+            title="Compare the candidates on the rows that their folds held out, and weigh them",
+            params={"names": self.names, "weights": weights_of(self.spec)},
+            inputs={"prepare": "prepare", "split": "split", **self._fold_inputs()},
+            libraries=("numpy",),
+        )
+
+    def leaderboard(self) -> Step:
+        """The step that compares the candidates, for the report."""
+        return Step(
+            id="leaderboard",
+            kind="leaderboard",
+            title="Put the candidates side by side: score, speed and size",
+            params={
+                "names": self.names,
+                "members": self._model_options(),
+                "metric": self.spec.evaluate.metric,
+                "seed": self.spec.seed,
+            },
+            inputs={
+                "prepare": "prepare",
+                "split": "split",
+                "table": self.table,
+                "ensemble": "ensemble",
+                **self._fold_inputs(),
+            },
+            components=self._graph_components([candidate.model for candidate in self.candidates]),
+            libraries=("onnx", "onnxruntime", "numpy"),
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The candidates' names."""
+        return [candidate.name for candidate in self.candidates]
+
+    def _model_options(self) -> list[dict[str, Any]]:
+        return [candidate.model.options() for candidate in self.candidates]
+
+    def _fold_inputs(self) -> dict[str, str]:
+        return {
+            f"member{number}.fold{fold}": f"train.{name}.fold{fold}"
+            for number, name in enumerate(self.names)
+            for fold in range(self.folds)
+        }
+
+    def _graph_components(self, models: list[Model]) -> tuple[str, ...]:
+        return (
+            *sorted({MODELS.module(model.type) for model in models}),
+            *(FEATURES.module(name) for name in FEATURES),
+        )
+
+    def _assemble(self) -> Step:
+        finals = {f"member{number}.final": f"train.{name}.final" for number, name in enumerate(self.names)}
+        return Step(
+            id="assemble",
+            kind="assemble",
+            title="Calibrate, set the threshold, build the one ONNX graph and prove its parity",
+            params={
+                "name": self.spec.name,
+                "members": self._model_options(),
+                "names": self.names,
+                "calibrate": True,
+                "threshold": self.spec.evaluate.threshold.model_dump(mode="json"),
+            },
+            inputs={
+                "prepare": "prepare",
+                "split": "split",
+                "table": self.table,
+                **self._fold_inputs(),
+                **finals,
+                **({"ensemble": "ensemble"} if self.blends else {}),
+            },
+            components=self._graph_components([candidate.model for candidate in self.candidates]),
+            libraries=("onnx", "onnxruntime", "numpy"),
+        )
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the model is another one than the baseline."""
+        return self.names != [BASELINE]
+
+    def baseline(self) -> list[Step]:
+        """The steps of the model that every other has to beat."""
+        model = MODELS.parse(BASELINE)
+        fit = self._fit("baseline.train", model, {"fold": None, "refit": True})
+        assemble = Step(
+            id="baseline.assemble",
+            kind="assemble",
+            title="Build the baseline's graph",
+            params={
+                "name": self.spec.name,
+                "members": [model.options()],
+                "names": [BASELINE],
+                "calibrate": False,
+                "threshold": {"value": 0.5, "maximize": None},
+            },
+            inputs={
+                "prepare": "prepare",
+                "split": "split",
+                "table": self.table,
+                "member0.final": "baseline.train",
+            },
+            components=self._graph_components([model]),
+            libraries=("onnx", "onnxruntime", "numpy"),
+        )
+        return [fit, assemble]

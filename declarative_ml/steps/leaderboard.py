@@ -1,0 +1,110 @@
+"""The candidates side by side, for the report: how good, how fast, how large, and how long they took.
+
+leaderboard.json  metric, blend_loss (of the members together on the held-out rows), and candidates, the
+                  best first: name, weight, loss (log loss or RMSE, calibrated like the blend), the
+                  score by the metric with its interval on the held-out rows, bytes and microseconds (a
+                  row) of its own graph, seconds of its folds, and `reason` where it is left out
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.task import Task
+from declarative_ml.learning.calibration import Calibration, fit_calibration
+from declarative_ml.learning.ensembling import blend
+from declarative_ml.learning.intervals import interval
+from declarative_ml.learning.metrics import default_metric, score
+from declarative_ml.learning.task import predictions_from_margins
+from declarative_ml.models import MODELS
+from declarative_ml.models.base import load_state
+from declarative_ml.scoring.session import open_session
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.ensemble import fold_artifacts
+from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
+from declarative_ml.steps.raw import raw_inputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+_CALLS = 50
+_SECONDS = 0.2
+"""A row is scored so often, or for so long, to time it."""
+
+
+def run(context: StepContext) -> None:
+    """Write the comparison."""
+    import numpy as np
+
+    split = context.read("split", "split.json")
+    task = Task.model_validate(split["task"])
+    metric = context.params["metric"] or default_metric(task)
+    truth = np.load(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
+    entries = context.read("ensemble", "ensemble.json")["members"]
+    for number, entry in enumerate(entries):
+        folders, _ = fold_artifacts(context, number, split["folds"])
+        steps = [f"train.{entry['name']}.fold{fold}" for fold in range(len(folders))]
+        entry["seconds"] = sum(context.finished[step].seconds for step in steps if step in context.finished)
+        if entry["loss"] is None:
+            continue
+        margins = out_of_fold(context, folders)
+        prediction = predictions_from_margins(task, margins)
+        entry["loss"] = _calibrated_loss(task, truth, margins)
+        entry["score"] = score(metric, task, truth, prediction)
+        entry["interval"] = interval(metric, task, truth, prediction, seed=context.params["seed"])
+        entry |= _cost(context, task, number, folders[0])
+        context.progress((number + 1) / len(entries), entry["name"])
+    blended = _blend_loss(context, task, truth, entries, split["folds"])
+    worst = float("inf")
+    entries.sort(key=lambda entry: worst if entry["loss"] is None else entry["loss"])
+    board = {"metric": metric, "blend_loss": blended, "candidates": entries}
+    write_json(context.out / "leaderboard.json", board)
+
+
+def _blend_loss(
+    context: StepContext, task: Task, truth: np.ndarray, entries: list[dict[str, Any]], folds: int
+) -> float | None:
+    """The loss of the weighted members together on the held-out rows; None without such rows."""
+    used = [(entry["weight"], number) for number, entry in enumerate(entries) if entry["weight"]]
+    if any(entries[number]["loss"] is None for _, number in used):
+        return None
+    margins = [out_of_fold(context, fold_artifacts(context, number, folds)[0]) for _, number in used]
+    return _calibrated_loss(task, truth, blend(task, margins, [weight for weight, _ in used]))
+
+
+def _calibrated_loss(task: Task, truth: np.ndarray, margins: np.ndarray) -> float:
+    return held_out_loss(task, truth, fit_calibration(task, truth, margins).apply(margins))
+
+
+def _cost(context: StepContext, task: Task, number: int, folder: Path) -> dict[str, Any]:
+    """Size and speed of the graph of one candidate alone, from the model of one fold."""
+    model = MODELS.parse(context.params["members"][number])
+    columns = feature_columns(context)
+    fits = Fits(model, [load_state(folder / "state.npz")])
+    graph = model_graph(context, "candidate", task, columns, [fits], [1.0], Calibration(), 0.5)
+    content = graph.SerializeToString()
+    session = open_session(content, threads=1)
+    return {"bytes": len(content), "microseconds": _microseconds(session, _first_row(context, columns))}
+
+
+def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    return raw_inputs(context.inputs["table"], order[:1], columns)
+
+
+def _microseconds(session: Any, row: dict[str, np.ndarray]) -> float:
+    """The median time to score one row alone."""
+    session.run(None, row)
+    taken: list[float] = []
+    while len(taken) < _CALLS and sum(taken) < _SECONDS:
+        started = time.perf_counter()
+        session.run(None, row)
+        taken.append(time.perf_counter() - started)
+    return 1e6 * sorted(taken)[len(taken) // 2]

@@ -1,0 +1,44 @@
+"""What the folds of a member held out, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from declarative_ml.core.task import Task
+from declarative_ml.learning.metrics import score
+from declarative_ml.learning.task import predictions_from_margins
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.split import TEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+
+def held_out_rows(context: StepContext) -> np.ndarray:
+    """The rows that some fold holds out, in split order."""
+    import numpy as np
+
+    fold = np.load(context.inputs["split"] / "fold.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    return np.flatnonzero((fold >= 0) & (part != TEST))
+
+
+def out_of_fold(context: StepContext, folders: Sequence[Path]) -> np.ndarray:
+    """The folds' margins of their held-out rows, in the order of `held_out_rows`: [rows, width]."""
+    import numpy as np
+
+    fold = np.load(context.inputs["split"] / "fold.npy")[held_out_rows(context)]
+    parts = [np.load(folder / "validation.npy") for folder in folders]
+    margins = np.empty((len(fold), parts[0].shape[1]))
+    for number, part in enumerate(parts):
+        margins[fold == number] = part
+    return margins
+
+
+def held_out_loss(task: Task, truth: np.ndarray, margins: np.ndarray) -> float:
+    """The loss by which candidates are compared: log loss for classes, RMSE for numbers."""
+    metric = "log_loss" if task.is_classification else "rmse"
+    return score(metric, task, truth, predictions_from_margins(task, margins))

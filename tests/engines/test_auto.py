@@ -1,0 +1,158 @@
+"""model: auto, from the spec to the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from declarative_ml.core.errors import StepFailed
+from declarative_ml.engines.clock import Clock
+from declarative_ml.graph.plan import Step
+from declarative_ml.models.lightgbm import LightGBM
+from declarative_ml.models.mlp import MLP
+from declarative_ml.steps import train
+
+Run = Callable[..., Any]
+AUTO = {"type": "auto", "quality": "balanced"}
+
+
+def artifact(report: Any, step: str, name: str) -> Any:
+    """A JSON file of the artifact of one step."""
+    record = json.loads((report.folder / "run.json").read_text())
+    digest = record["digests"][step]
+    (found,) = (report.folder.parents[1] / "store" / "artifacts").glob(f"*/{digest}")
+    return json.loads((found / name).read_text())
+
+
+def test_the_candidates_are_weighed_and_compared(flowers: Run, run: Run) -> None:
+    report = run(flowers(model=AUTO))
+    assert report.error is None, report.error
+    members = artifact(report, "ensemble", "ensemble.json")["members"]
+    assert [member["name"] for member in members] == ["lightgbm", "linear", "mlp"]
+    assert sum(member["weight"] for member in members) == pytest.approx(1.0)
+    board = artifact(report, "leaderboard", "leaderboard.json")
+    losses = [candidate["loss"] for candidate in board["candidates"]]
+    assert losses == sorted(losses)
+    assert all(c["bytes"] > 500 and c["microseconds"] > 1 for c in board["candidates"])
+    page = (report.folder / "report.html").read_text()
+    assert "answers alone" in page or "A blend of" in page
+    again = run(flowers(model=AUTO))
+    assert again.unchanged
+
+
+def test_a_candidate_without_weight_is_not_fitted_again(
+    flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from declarative_ml.steps import ensemble
+
+    monkeypatch.setattr(ensemble, "optimized_weights", lambda *_: [0.0, 1.0, 0.0])
+    report = run(flowers(model=AUTO))
+    status = {step["id"]: step["status"] for step in report.result["steps"]}
+    assert status["train.linear.final"] == "run"
+    assert status["train.lightgbm.final"] == status["train.mlp.final"] == "skipped"
+    assert "its weight in the blend is 0" in (report.folder / "report.html").read_text()
+
+
+def test_a_candidate_that_fails_is_left_out_and_tried_again_next_time(
+    flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no luck today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLP, "fit", broken)
+        report = run(flowers(model=AUTO))
+    assert report.error is None
+    mlp = artifact(report, "ensemble", "ensemble.json")["members"][2]
+    assert mlp["weight"] == 0.0
+    assert mlp["reason"].startswith("failed: ")
+    assert "no luck today" in mlp["reason"]
+    assert "no luck today" in (report.folder / "report.html").read_text()
+    again = run(flowers(model=AUTO))
+    assert artifact(again, "ensemble", "ensemble.json")["members"][2]["reason"] is None or (
+        artifact(again, "ensemble", "ensemble.json")["members"][2]["loss"] is not None
+    )
+
+
+def test_the_first_candidate_must_come_through(
+    flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no luck today")
+
+    monkeypatch.setattr(LightGBM, "fit", broken)
+    report = run(flowers(model=AUTO))
+    assert isinstance(report.error, StepFailed)
+    assert "no luck today" in report.error.message
+
+
+def test_without_torch_its_candidate_says_so(flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "installed", lambda name: name != "torch")
+    report = run(flowers(model=AUTO))
+    assert report.error is None
+    reason = artifact(report, "ensemble", "ensemble.json")["members"][2]["reason"]
+    assert reason == "torch is not installed"
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make the time of some steps be up when they begin."""
+
+    def make(ending: str) -> None:
+        begin = Clock.begin
+
+        def begun(self: Clock, step: Step) -> Callable[[], float]:
+            if step.kind == "train" and step.id.endswith(ending):
+                return lambda: time.monotonic() - 1.0
+            return begin(self, step)
+
+        monkeypatch.setattr(Clock, "begin", begun)
+
+    return make
+
+
+TIME = {"cpu": 1, "time": "10m"}
+
+
+def test_the_first_candidate_is_cut_short_and_the_others_left_out(
+    flowers: Run, run: Run, late: Callable[[str], None]
+) -> None:
+    late("fold0")
+    path = flowers(model=AUTO, resources=TIME)
+    report = run(path)
+    assert report.error is None, report.error
+    first, *others = artifact(report, "ensemble", "ensemble.json")["members"]
+    assert first["weight"] == 1.0
+    assert {other["reason"] for other in others} == {"the time is up"}
+    assert artifact(report, "train.lightgbm.fold0", "train.json")["cut"] is True
+    assert run(path).unchanged, "a run with as much time takes it as it is"
+    whole = run(flowers(model=AUTO))
+    assert artifact(whole, "train.lightgbm.fold0", "train.json")["cut"] is False
+
+
+def test_without_time_to_refit_the_folds_ship(flowers: Run, run: Run, late: Callable[[str], None]) -> None:
+    late("final")
+    report = run(flowers(model="lightgbm", resources=TIME))
+    assert report.error is None, report.error
+    reason = artifact(report, "train.lightgbm.final", "skipped.json")["reason"]
+    assert reason == "the time is up: the models of the folds ship instead"
+    assert Path(report.result["bundle"], "model.onnx").is_file()
+
+
+def test_a_late_explanation_does_with_less(flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Clock.begin
+
+    def begun(self: Clock, step: Step) -> Callable[[], float]:
+        return (lambda: time.monotonic()) if step.kind == "explain" else begin(self, step)
+
+    explained = {"rows": 10, "background": 50}
+    full = run(flowers("full", explain=explained))
+    monkeypatch.setattr(Clock, "begin", begun)
+    cut = run(flowers("cut", explain=explained, resources=TIME))
+    many, few = (artifact(each, "explain", "explanation.json")["evaluations"] for each in (full, cut))
+    assert few < many

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from declarative_ml.engines import clock
+from declarative_ml.engines.clock import Budget, Clock
+from declarative_ml.graph.plan import Step
+
+
+def fit(name: str, effort: float) -> Step:
+    return Step(id=name, kind="train", title="", effort=effort)
+
+
+STEPS = [fit("a", 2.0), fit("b", 1.0), fit("c", 1.0)]
+READ = Step(id="acquire.source", kind="acquire", title="")
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The time, to be set."""
+    time = {"now": 1000.0}
+    monkeypatch.setattr(clock.time, "monotonic", lambda: time["now"])
+    return time
+
+
+def start(jobs: int = 1) -> Clock:
+    return Clock(STEPS, Budget(100.0, started=1000.0), jobs=jobs)
+
+
+def test_what_follows_training_gets_time_by_what_came_before(now: dict[str, float]) -> None:
+    found = start()
+    before = found.training_ends
+    found.end(READ, seconds=10.0)
+    assert 1000 < found.training_ends < before < 1100
+    found.end(READ, seconds=1000.0)
+    assert found.training_ends == 1050.0, "half of the time is for training at least"
+
+
+def test_fits_share_what_is_left_by_effort(now: dict[str, float]) -> None:
+    found = start()
+    left = found.training_ends - 1000.0
+    deadline = found.begin(STEPS[0])
+    assert deadline() == pytest.approx(1000.0 + left / 2)
+    assert found.begin(STEPS[1])() == pytest.approx(1000.0 + left / 4)
+
+
+def test_a_fit_that_needs_less_leaves_the_rest_to_those_under_way(now: dict[str, float]) -> None:
+    found = start()
+    left = found.training_ends - 1000.0
+    deadline = found.begin(STEPS[1])
+    found.end(STEPS[0], seconds=0.0)
+    assert deadline() == pytest.approx(1000.0 + left / 2)
+    found.end(STEPS[2], seconds=0.0)
+    assert deadline() == pytest.approx(found.training_ends)
+
+
+def test_fits_side_by_side_have_the_clock_twice(now: dict[str, float]) -> None:
+    one, two = start().begin(STEPS[1]), start(jobs=2).begin(STEPS[1])
+    assert two() - 1000.0 == pytest.approx(2 * (one() - 1000.0))
+    assert start(jobs=9).begin(STEPS[0])() <= start().training_ends
+
+
+def test_other_steps_have_until_the_end(now: dict[str, float]) -> None:
+    assert start().begin(READ)() == 1100.0
+
+
+def test_after_the_end_nothing_is_left(now: dict[str, float]) -> None:
+    found = start()
+    now["now"] = 2000.0
+    assert found.begin(STEPS[0])() == 2000.0
