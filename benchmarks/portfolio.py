@@ -31,28 +31,23 @@ from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import load_state
+from declarative_ml.planner.portfolio import POOL
 from declarative_ml.spec.load import load_spec
 from declarative_ml.steps.split import TEST
 
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "lightgbm": {"type": "lightgbm"},
-    "linear": {"type": "linear"},
-    "mlp": {"type": "mlp"},
-    "extra": {"type": "lightgbm", "extra_trees": True, "feature_fraction": 0.8},
-    "deep": {"type": "lightgbm", "num_leaves": 96, "feature_fraction": 0.4, "min_data_in_leaf": 8},
-    "wide": {"type": "mlp", "layers": [256, 256], "dropout": 0.1, "networks": 1},
-}
+CANDIDATES = {name: options for name, (options, _) in POOL.items()}
 BLENDS = (
     ("lightgbm",),
     ("lightgbm", "linear"),
     ("lightgbm", "mlp"),
-    ("lightgbm", "extra"),
+    ("lightgbm", "lightgbm-extra"),
+    ("lightgbm", "linear", "lightgbm-extra"),
     ("lightgbm", "linear", "mlp"),
-    ("lightgbm", "extra", "mlp"),
-    ("lightgbm", "linear", "mlp", "extra"),
-    ("lightgbm", "linear", "mlp", "extra", "deep"),
-    ("lightgbm", "linear", "mlp", "extra", "wide"),
-    ("lightgbm", "linear", "mlp", "extra", "deep", "wide"),
+    ("lightgbm", "lightgbm-extra", "mlp"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra", "mlp-wide"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep", "mlp-wide"),
 )
 
 
@@ -143,9 +138,8 @@ def main() -> None:
     print("\nloss relative to lightgbm alone: mean, median, share of tables better")
     for names, values in relative.items():
         better = np.mean([value < 0 for value in values])
-        print(
-            f"  {'+'.join(names):<45} {100 * np.mean(values):+.2f}%  {100 * np.median(values):+.2f}%  {better:.2f}"
-        )
+        mean, median = 100 * np.mean(values), 100 * np.median(values)
+        print(f"  {'+'.join(names):<45} {mean:+.2f}%  {median:+.2f}%  {better:.2f}")
     assert all(len(a) == len(b) for a, b in pairwise(relative.values()))
 
 

@@ -70,7 +70,7 @@ class LightGBM(Model):
     lambda_l1: float = Field(default=0.0, ge=0.0, description="L1 penalty of leaf values")
     lambda_l2: float = Field(default=1.0, ge=0.0, description="L2 penalty of leaf values")
     extra_trees: bool = Field(
-        default=False, description="One random threshold a column and split: trees differ more, and are faster"
+        default=False, description="Random thresholds: trees differ more and fit faster"
     )
     max_bin: int = Field(default=255, ge=2, le=65535, description="Most histogram bins of a column")
     cat_smooth: float | None = Field(

@@ -1,8 +1,7 @@
 """What a spec's `model` means: the candidates to fit, in the order in which they pay per second.
 
-For `auto` the list is fixed by the quality asked for. It was chosen by cross-validation inside the training
-rows of thirteen tables (benchmarks/portfolio.py): a candidate is in where the blend with it was better
-on more tables than it was worse. A candidate that does not fit the table leaves itself out.
+For `auto` the list is fixed by the quality asked for. It was chosen inside the training rows of the tables of
+benchmarks/portfolio.py, which says what each candidate adds to the blend.
 """
 
 from __future__ import annotations
@@ -27,20 +26,31 @@ class Candidate:
     """Its share of the time for training, relative to the others'."""
 
 
-_BALANCED: tuple[tuple[str, dict[str, Any], float], ...] = (
-    ("lightgbm", {"type": "lightgbm"}, 2.0),
-    ("linear", {"type": "linear"}, 0.5),
-    ("mlp", {"type": "mlp"}, 3.0),
-)
-_PORTFOLIO = {"fast": _BALANCED[:2], "balanced": _BALANCED, "best": _BALANCED}
+POOL: dict[str, tuple[dict[str, Any], float]] = {
+    "lightgbm": ({"type": "lightgbm"}, 2.0),
+    "linear": ({"type": "linear"}, 0.5),
+    "mlp": ({"type": "mlp"}, 3.0),
+    "lightgbm-extra": ({"type": "lightgbm", "extra_trees": True, "feature_fraction": 0.8}, 1.0),
+    "lightgbm-deep": (
+        {"type": "lightgbm", "num_leaves": 96, "feature_fraction": 0.4, "min_data_in_leaf": 8},
+        3.0,
+    ),
+    "mlp-wide": ({"type": "mlp", "layers": [256, 256], "dropout": 0.1, "networks": 1}, 4.0),
+}
+"""Every candidate by name, with its effort."""
+PORTFOLIO = {
+    "fast": ("lightgbm", "linear", "lightgbm-extra"),
+    "balanced": ("lightgbm", "linear", "mlp"),
+    "best": tuple(POOL),
+}
 
 
 def candidates(spec: Spec) -> list[Candidate]:
     """The models to fit: the one that the spec names, the members of an ensemble, or the portfolio."""
     if isinstance(spec.model, Auto):
         return [
-            Candidate(name, MODELS.parse(options), optional=number > 0, effort=effort)
-            for number, (name, options, effort) in enumerate(_PORTFOLIO[spec.model.quality])
+            Candidate(name, MODELS.parse(POOL[name][0]), optional=number > 0, effort=POOL[name][1])
+            for number, name in enumerate(PORTFOLIO[spec.model.quality])
         ]
     models = spec.model.members if isinstance(spec.model, Ensemble) else (spec.model,)
     return [Candidate(name, model) for name, model in zip(_names(models), models, strict=True)]

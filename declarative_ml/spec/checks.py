@@ -37,7 +37,7 @@ def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> lis
     """Columns that the spec names and the data lacks; reads headers, and a few rows of delimited text.
 
     Behind `data.sql` only names are reported, as warnings, that neither the sources nor the query's
-    text know. What speaks against the target in the first rows is a warning as well. Raises DataError for
+    text know. What the first rows have against the spec is a warning as well. Raises DataError for
     unreadable data. Databases are asked only with `remote`; without it, nothing is said of a table that
     comes from one.
     """

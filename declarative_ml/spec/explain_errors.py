@@ -21,7 +21,7 @@ from declarative_ml.spec.hints import Wrong, about, hint_for
 from declarative_ml.spec.letters import shortened
 from declarative_ml.spec.planned import is_planned_key, is_planned_value
 from declarative_ml.spec.positions import Node, Path, Place, Positions, dotted
-from declarative_ml.spec.shapes import keys_of, models_at, tag_of
+from declarative_ml.spec.shapes import TAGS, keys_of, models_at, tag_of
 from declarative_ml.spec.unknown_keys import Meant, what_type_was_meant, what_was_meant
 
 _EXPECTED = {
@@ -88,8 +88,11 @@ class _Words:
 def real_path(location: tuple[int | str, ...], data: Any, kind: str) -> Path:
     """The path in the document behind a pydantic location, which also names branches of unions."""
     path: list[str | int] = []
+    tagged = False
     for number, part in enumerate(location):
-        if _has(data, part):
+        # The name of the branch that `type` or `method` chose may be that of a key as well.
+        tagged = not tagged and number + 1 < len(location) and _is_tag(data, part)
+        if not tagged and _has(data, part):
             path.append(part)
             data = data[part]
         elif kind == "missing" and number == len(location) - 1:
@@ -115,6 +118,11 @@ def _findings(errors: Iterable[ErrorDetails], data: Any, positions: Positions) -
     paths = [(error, real_path(error["loc"], data, error["type"])) for error in errors]
     nodes = positions.nodes
     return [_Finding(error, path, _value_at(data, path), nodes.get(path)) for error, path in paths]
+
+
+def _is_tag(data: Any, part: str | int) -> bool:
+    """Whether `part` is what the mapping gives as its `type` or `method`."""
+    return isinstance(data, dict) and any(part == data.get(tag) for tag in TAGS)
 
 
 def _has(data: Any, part: str | int) -> bool:

@@ -12,13 +12,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from functools import cached_property
 from itertools import islice, takewhile
 from operator import methodcaller
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from declarative_ml.core.arrow_types import plain_array
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.grammar import WHITESPACE, canonical_float, spellings_of_missing
 from declarative_ml.sources.base import Source
@@ -39,8 +39,8 @@ _BLOCKS = (0.25, 0.6, 1.0)
 _BLOCK_ROWS = 100
 
 _TRIM = methodcaller("strip", WHITESPACE)
-_NESTED = {list, dict, bytes}
-_WRITTEN_AS_THEY_ARE = {int, str, date, datetime, Decimal}
+_NESTED = {list, dict}
+_WRITTEN_AS_THEY_ARE = {int, str, date, datetime}
 
 Rows = list[list[str]]
 
@@ -125,7 +125,7 @@ def sample_rows(source: Source | None, missing: Iterable[str]) -> Sample | None:
         files = source.files()
         head = _head(source, files[0], ROWS)
         below = _below(source, files, head)
-    except (DataError, OSError, EOFError, UnicodeError, LookupError, ValueError, csv.Error):
+    except (DataError, OSError, EOFError, LookupError, ValueError, RecursionError, csv.Error):
         return None  # the reader of the rows says what is wrong with them
     if head is None or not head.rows:
         return None
@@ -226,7 +226,7 @@ def _json_head(path: Path, rows: int) -> _Head:
 
 
 def _columnar_head(path: Path, kind: str, rows: int) -> _Head:
-    """The first rows of a Parquet or Arrow file; columns that are no texts, numbers or dates are left out."""
+    """The first rows of a Parquet or Arrow file. Raises DataError for nested columns."""
     from declarative_ml.sources.columnar import arrow_columns, parquet_columns, read_arrow
 
     names = parquet_columns(path) if kind == "parquet" else arrow_columns(path)
@@ -235,10 +235,10 @@ def _columnar_head(path: Path, kind: str, rows: int) -> _Head:
     columns: list[list[Any]] = [[] for _ in names]
     while len(columns[0]) < rows and (batch := next(batches, None)) is not None:
         for values, array in zip(columns, batch.columns, strict=True):
-            values += array.slice(0, rows - len(values)).to_pylist()
+            # A moment in nanoseconds would load pandas, were it not made plain before.
+            values += plain_array(array.slice(0, rows - len(values))).to_pylist()
     ended = len(columns[0]) < rows
-    plain = {name: _texts(values) for name, values in zip(names, columns, strict=True) if _is_plain(values)}
-    return _Head(kind, list(plain), [list(row) for row in zip(*plain.values(), strict=True)], ended)
+    return _Head(kind, names, [list(row) for row in zip(*map(_texts, columns), strict=True)], ended)
 
 
 def _parquet_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
@@ -247,10 +247,6 @@ def _parquet_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
 
     with parquet.ParquetFile(path, memory_map=True) as file:
         yield from file.iter_batches(batch_size=rows, use_threads=False)
-
-
-def _is_plain(values: list[Any]) -> bool:
-    return _NESTED.isdisjoint(map(type, values))
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -262,7 +258,7 @@ def _texts(values: list[Any]) -> list[str]:
 
 def _record(record: Any) -> dict[str, str]:
     """The cells of a line of JSON. Raises ValueError for what the reader of the rows refuses."""
-    if not isinstance(record, dict) or not _is_plain(list(record.values())):
+    if not isinstance(record, dict) or not _NESTED.isdisjoint(map(type, record.values())):
         raise ValueError("not a flat object")
     return {
         name: canonical_float(value) if isinstance(value, float) and value - value == 0 else _text(value)

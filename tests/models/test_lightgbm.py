@@ -196,5 +196,7 @@ def test_at_the_deadline_the_best_so_far_is_kept() -> None:
 
 def test_random_thresholds_give_other_trees() -> None:
     data = make_data(BINARY)
-    usual, extra = (LightGBM(rounds=5, extra_trees=on).fit(data, None, context(BINARY)) for on in (False, True))
+    usual, extra = (
+        LightGBM(rounds=5, extra_trees=on).fit(data, None, context(BINARY)) for on in (False, True)
+    )
     assert not np.array_equal(usual.state["model"], extra.state["model"])

@@ -1,5 +1,7 @@
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,12 +141,36 @@ def test_native_values_are_texts_as_in_a_csv_file(tmp_path: Path) -> None:
             "flag": [True, None],
             "day": [datetime.date(2024, 1, 3), None],
             "float": [2.0, float("nan")],
-            "list": [[1], [2]],
+            "moment": pa.array([1, None], pa.timestamp("ns")),
+            "level": pa.array(["a", "b"]).dictionary_encode(),
         }
     )
     parquet.write_table(table, tmp_path / "t.parquet")
-    sample = sampled(tmp_path / "t.parquet")
-    assert sample.first == {"flag": ("true", ""), "day": ("2024-01-03", ""), "float": ("2.0", "")}
+    assert sampled(tmp_path / "t.parquet").first == {
+        "flag": ("true", ""),
+        "day": ("2024-01-03", ""),
+        "float": ("2.0", ""),
+        "moment": ("1970-01-01 00:00:00", ""),
+        "level": ("a", "b"),
+    }
+
+
+def test_nested_columns_are_left_to_their_reader(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"a": [[1], [2]], "y": [1, 2]}), tmp_path / "t.parquet")
+    assert sample_rows(FileSource(path=str(tmp_path / "t.parquet")), DEFAULT_MISSING) is None
+
+
+def test_no_format_loads_pandas(tmp_path: Path) -> None:
+    parquet.write_table(
+        pa.table({"t": pa.array([1, 2], pa.timestamp("ns")), "y": [1, 2]}), tmp_path / "t.parquet"
+    )
+    (tmp_path / "spec.yaml").write_text("name: x\ndata: {source: t.parquet}\ntarget: y\n")
+    probe = "import sys; from declarative_ml.spec.load import load_spec; load_spec('spec.yaml', data=True); "
+    probe += "print('pandas' in sys.modules, 'pyarrow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_missing_and_blanks(tmp_path: Path) -> None:
