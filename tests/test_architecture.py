@@ -77,6 +77,8 @@ def loaded_by(*arguments: str, folder: Path) -> set[str]:
         ["plan", "spec.yaml", "--format", "json", "-o", "plan.json"],
         ["why", "split", "spec.yaml"],
         ["schema"],
+        ["schema", "bundle"],
+        ["migrate", "spec.yaml"],
         ["runs"],
         ["doctor"],
     ],

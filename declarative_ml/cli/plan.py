@@ -42,6 +42,7 @@ def command(
     from declarative_ml.api.workspace import Workspace
     from declarative_ml.core.atomic import write_json
     from declarative_ml.planner.views import as_mermaid
+    from declarative_ml.spec.document import LEAST_SECONDS
     from declarative_ml.spec.load import load_spec
 
     loaded = load_spec(
@@ -70,6 +71,9 @@ def command(
         took = f" ({seconds(state.seconds)} last time)" if state.seconds >= 0.05 else ""
         click.echo(f"{state.step.id:<{width}}  {names[state.state]:<7}  {state.step.title}")
         click.echo(f"{'':<{width}}           {state.why}{took}")
+    given = loaded.spec.resources.time
+    if given is not None:
+        click.echo(f"\n{given} for the whole run, of which {LEAST_SECONDS} s at least are not for training")
     running = sum(state.state in ("run", "unknown") for state in states)
     click.echo(
         f"\n{running} of {len(states)} steps to run" if running else f"\nall {len(states)} steps are cached"

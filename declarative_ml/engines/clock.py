@@ -56,16 +56,21 @@ class Clock:
             if not step.effort:
                 return self.deadline
             with self._lock:
-                others = sum(effort for name, effort in self._efforts.items() if name != step.id)
+                own, everything = self._efforts.get(step.id, step.effort), sum(self._efforts.values())
                 # Steps side by side share the wall clock, so together they have it several times.
-                share = self._jobs * step.effort / (step.effort + others)
+                share = self._jobs * own / max(own, everything)
                 return begun + max(0.0, self.training_ends - begun) * min(1.0, share)
 
         return deadline
 
-    def end(self, step: Step, seconds: float) -> None:
-        """A step is over (or was cached), and took so long."""
+    def end(self, step: Step, seconds: float, *, skipped: bool = False) -> None:
+        """A step is over (or was cached), and took so long. One that had nothing to do leaves its time to
+        the other fits of its candidate."""
         with self._lock:
-            self._efforts.pop(step.id, None)
+            effort = self._efforts.pop(step.id, 0.0)
+            group = step.id.rpartition(".")[0]
+            others = [name for name in self._efforts if name.rpartition(".")[0] == group]
+            if skipped:
+                self._efforts |= {name: self._efforts[name] + effort / len(others) for name in others}
             if step.kind in _BEFORE_TRAINING:
                 self._before += seconds

@@ -163,7 +163,7 @@ class LocalEngine:
     def _report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
         status = "skipped" if action.status == "skipped" else "cached"
         if self._clock is not None:
-            self._clock.end(step, action.seconds)
+            self._clock.end(step, action.seconds, skipped=status == "skipped")
         self.listener(Event(step.id, "cached", step.title, 1.0, action.detail, action.seconds))
         return action, status
 
@@ -206,7 +206,7 @@ class LocalEngine:
             fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
             action = self.store.publish(out, fields)
         if self._clock is not None:
-            self._clock.end(step, took)
+            self._clock.end(step, took, skipped=status == "skipped")
         self.listener(
             Event(step.id, "skipped" if reason else "run", step.title, 1.0, reason or "", action.seconds)
         )

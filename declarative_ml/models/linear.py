@@ -56,20 +56,19 @@ class Linear(Model):
         path = _Path(train, validation, context, self.iterations)
         if self.penalty is not None:
             path.step(self.penalty, 1.0)
-            return Fitted(path.state(), {}, path.curve)
+            return Fitted(path.state(), {}, path.curve, path.cut)
         if validation is None or context.work is not None:
             index = _UNVALIDATED if context.work is None else context.work["penalty_index"]
             path.step(PENALTIES[index], 1.0)
-            return Fitted(path.state(), {"penalty_index": index}, path.curve)
-        cut = False
+            return Fitted(path.state(), {"penalty_index": index}, path.curve, path.cut)
         for index, penalty in enumerate(PENALTIES):
             path.step(penalty, (index + 1) / len(PENALTIES), tolerance=_ROUGH)
             if index - path.best >= 2:
                 break
-            cut = context.time_is_up and penalty != PENALTIES[-1]
-            if cut:
+            path.cut = path.cut or (context.time_is_up and penalty != PENALTIES[-1])
+            if path.cut:
                 break
-        return Fitted(path.state(), {"penalty_index": path.best}, path.curve, cut)
+        return Fitted(path.state(), {"penalty_index": path.best}, path.curve, path.cut)
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
@@ -231,6 +230,8 @@ def newton(
 ) -> np.ndarray:
     """Minimise the objective by Newton steps, halved until they gain; parameters [D + 1, 1].
 
+    Stops early, with what it has, when `report` raises StopIteration.
+
     One step solves least squares exactly; a logistic loss takes about six (iteratively reweighted
     least squares; Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 4.4.1).
     """
@@ -255,7 +256,10 @@ def newton(
             break
         gain, (value, gradient) = value - found[0], found
         parameters = parameters - length * step
-        report(None)
+        try:
+            report(None)
+        except StopIteration:
+            break
         if gain <= tolerance * max(abs(value), 1.0):
             break
     return parameters.reshape(start.shape)
@@ -287,6 +291,7 @@ class _Path:
         self._lowest = float("inf")
         self._fits = 0
         self.best = 0
+        self.cut = False
         self.curve: list[dict[str, float]] = []
 
     def step(self, penalty: float, fraction: float, tolerance: float = _EXACT) -> None:
@@ -295,6 +300,9 @@ class _Path:
 
         def report(_: Any) -> None:
             self._context.progress(fraction, f"penalty {penalty:g}")
+            if self._context.time_is_up:
+                self.cut = True
+                raise StopIteration
 
         start, most = self._parameters, self._iterations
         if start.shape[1] == 1 and len(start) <= _NEWTON_COLUMNS:
@@ -319,7 +327,6 @@ class _Path:
             self._lowest, self.best, self._best_parameters = current, self._fits, self._parameters
         self._fits += 1
         self.curve.append({"step": float(self._fits), **losses})
-        report(None)
 
     def _mean_loss(self, problem: _Problem) -> float:
         margins = problem.design.times(self._parameters[:-1]) + self._parameters[-1]

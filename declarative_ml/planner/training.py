@@ -188,7 +188,7 @@ class Training:
     def baseline(self) -> list[Step]:
         """The steps of the model that every other has to beat."""
         model = MODELS.parse(BASELINE)
-        fit = self._fit("baseline.train", model, {"fold": None, "refit": True})
+        fit = self._fit("baseline.train", model, {"fold": None, "refit": True}, effort=0.5)
         assemble = Step(
             id="baseline.assemble",
             kind="assemble",

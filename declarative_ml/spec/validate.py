@@ -114,6 +114,8 @@ def _fresh(errors: list[ErrorDetails], data: Any, refused: set[Path]) -> list[Er
 
     def is_fresh(error: ErrorDetails) -> bool:
         path = real_path(error["loc"], data, error["type"])
+        if error["type"] == "extra_forbidden":
+            return True  # an unknown key is one, whatever its value
         return path not in refused and not (error["type"] == "value_error" and path in above)
 
     return [error for error in errors if is_fresh(error)]

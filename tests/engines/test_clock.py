@@ -68,3 +68,13 @@ def test_after_the_end_nothing_is_left(now: dict[str, float]) -> None:
     found = start()
     now["now"] = 2000.0
     assert found.begin(STEPS[0])() == 2000.0
+
+
+def test_a_fit_with_nothing_to_do_leaves_its_time_to_its_candidate(now: dict[str, float]) -> None:
+    folds = [fit("train.a.fold0", 1.0), fit("train.a.fold1", 1.0), fit("train.b.fold0", 2.0)]
+    found = Clock(folds, Budget(100.0, started=1000.0), jobs=1)
+    left = found.training_ends - 1000.0
+    deadline = found.begin(folds[0])
+    assert deadline() == pytest.approx(1000.0 + left / 4)
+    found.end(folds[1], seconds=0.0, skipped=True)
+    assert deadline() == pytest.approx(1000.0 + left / 2)
