@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ROWS = 1_000
 _LEAST_ROWS = 100
-_CELLS = 200_000
+_CELLS = 60_000
 """A wide table gives fewer rows."""
 _BYTES = 4 << 20
 _BLOCK = 64 << 10

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,15 @@ def duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of a server of our own, with the table in it."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     if not found:
         pytest.skip("PostgreSQL's server is not installed")
-    programs, folder = found[-1].parent, tmp_path_factory.mktemp("postgresql")
-    # The server refuses to be root; its folder must be reachable for the user that Debian makes for it.
+    programs, folder = found[-1].parent, Path(tempfile.mkdtemp(prefix="dml-postgresql-"))
+    # The server refuses to be root, and its user cannot look into the temporary folders of pytest.
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if user:
-        for part in (folder, *folder.parents[:-1]):
-            part.chmod(part.stat().st_mode | 0o711)
         shutil.chown(folder, "postgres")
     data, port = str(folder / "data"), str(20_000 + os.getpid() % 20_000)
     (folder / "password").write_text("canary-pass")
@@ -87,6 +86,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         call(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "duckdb", "postgresql"])

@@ -184,8 +184,8 @@ def test_missing_and_blanks(tmp_path: Path) -> None:
 
 
 def test_a_wide_table_gives_fewer_rows(tmp_path: Path) -> None:
-    line = ",".join(["1"] * 1000)
-    (tmp_path / "t.csv").write_text("\n".join([",".join(f"c{n}" for n in range(1000))] + [line] * 900))
+    line = ",".join(["1"] * 300)
+    (tmp_path / "t.csv").write_text("\n".join([",".join(f"c{n}" for n in range(300))] + [line] * 900))
     assert sampled(tmp_path / "t.csv").rows == 200
 
 
