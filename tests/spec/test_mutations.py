@@ -16,6 +16,8 @@ import yaml
 
 from declarative_ml.core.errors import SpecError
 from declarative_ml.features import FEATURES
+from declarative_ml.models import MODELS
+from declarative_ml.sources import SOURCES
 from declarative_ml.spec.codes import CODES
 from declarative_ml.spec.diagnostics import render_problems
 from declarative_ml.spec.load import load_spec
@@ -123,8 +125,9 @@ def known_keys() -> set[str]:
         "type method column test validation folds path name format learning_rate missing early_stopping "
         "stratify train use with allow default choices pattern required"
     )
-    features = {key for kind in FEATURES.classes() for key in keys_of(kind)}
-    return {*sections_of_keys(), *keys_of(models_at(None, ())[0]), *ABOVE, *several.split(), *features}
+    shelves = [*FEATURES.classes(), *SOURCES.classes(), *MODELS.classes()]
+    options = {key for kind in shelves for key in keys_of(kind)}
+    return {*sections_of_keys(), *keys_of(models_at(None, ())[0]), *ABOVE, *several.split(), *options}
 
 
 def misspelled(key: str, source: random.Random) -> str:
