@@ -128,3 +128,15 @@ def test_a_secret_in_clear_is_refused_and_not_shown(dml: Callable[..., Any], tmp
     assert "DML026" in outcome.out
     assert "unknown key 'quer'" in outcome.out
     assert VALUE not in outcome.out + outcome.err
+
+
+def test_what_a_template_gave_in_clear_is_not_shown(dml: Callable[..., Any], tmp_path: Path) -> None:
+    source = {"type": "sql", "url": f"postgresql://me:{VALUE}@db/x", "query": "SELECT 1"}
+    (tmp_path / "base.yaml").write_text(json.dumps({"data": {"source": source}, "target": "y"}))
+    mine = {"extends": "./base.yaml", "name": "a", "data": {"source": {"url": "${env:DML_TEST_URL}"}}}
+    (tmp_path / "spec.yaml").write_text(json.dumps(mine))
+    for form in ("text", "json"):
+        outcome = dml("explain", tmp_path / "spec.yaml", "--origin", "--format", form)
+        assert outcome.code == 0, outcome.err
+        assert "***" in outcome.out
+        assert VALUE not in outcome.out + outcome.err

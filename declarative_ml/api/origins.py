@@ -8,6 +8,7 @@ from typing import Any
 from declarative_ml.spec.dump import spec_options
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.positions import Node, Path, Place, dotted
+from declarative_ml.spec.secrets import secret_paths
 
 
 def origins(loaded: LoadedSpec) -> list[dict[str, Any]]:
@@ -16,9 +17,10 @@ def origins(loaded: LoadedSpec) -> list[dict[str, Any]]:
     `path`, `value`; `origin`: file, line, column and the profile (None for a default); `via`: the
     references that it came through; `over`: what it replaced, the nearest first, each with its origin.
     """
-    folder = loaded.path.resolve().parent
+    folder, nodes = loaded.path.resolve().parent, loaded.positions.nodes
+    secrets = secret_paths(nodes[()])
     return [
-        {"path": dotted(path), "value": value, **_origin(loaded.positions.nodes.get(path))}
+        {"path": dotted(path), "value": value, **_origin(nodes.get(path), secret=path in secrets)}
         for path, value in _leaves(spec_options(loaded.spec, folder), ())
     ]
 
@@ -34,16 +36,17 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _origin(node: Node | None) -> dict[str, Any]:
+def _origin(node: Node | None, *, secret: bool) -> dict[str, Any]:
     if node is None:
         return {"origin": None, "via": [], "over": []}
-    return {"origin": _place(node.place), "via": list(node.via), "over": list(_replaced(node))}
+    return {"origin": _place(node.place), "via": list(node.via), "over": list(_replaced(node, secret=secret))}
 
 
-def _replaced(node: Node) -> Iterator[dict[str, Any]]:
+def _replaced(node: Node, *, secret: bool) -> Iterator[dict[str, Any]]:
     below = node.over
     while below is not None:
-        yield {"value": below.plain(), "origin": _place(below.place)}
+        # What a template gave in clear is not shown, although it does not count.
+        yield {"value": "***" if secret else below.plain(), "origin": _place(below.place)}
         below = below.over
 
 

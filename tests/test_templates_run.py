@@ -1,0 +1,63 @@
+"""Every template that comes with the package trains a model on a small table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from declarative_ml.spec.templates import names
+
+FLOWERS = {"source": "flowers.csv"}
+PARAMS: dict[str, dict[str, str]] = {
+    "auto-timed": {**FLOWERS, "target": "kind", "time": "10m", "quality": "fast"},
+    "database": {"query": "SELECT * FROM flowers ORDER BY rowid", "target": "kind"},
+    "ensemble-best": {**FLOWERS, "target": "wild"},
+    "group-split": {**FLOWERS, "target": "kind", "group": "seen"},
+    "quick-look": {**FLOWERS, "target": "length"},
+    "rare-positives": {**FLOWERS, "target": "wild", "positive": "yes", "imbalance": "oversample"},
+    "sql-join": {"customers": "customers.csv", "orders": "orders.csv", "target": "wild"},
+    "tabular-binary": {**FLOWERS, "target": "wild", "positive": "yes"},
+    "tabular-multiclass": {**FLOWERS, "target": "kind"},
+    "tabular-regression": {**FLOWERS, "target": "length", "metric": "mae"},
+    "time-split": {**FLOWERS, "target": "kind", "time": "seen"},
+}
+
+
+@pytest.fixture
+def tables(tmp_path: Path, write_flowers: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a table of flowers: as a file, in a database, and as customers with their orders."""
+    flowers = write_flowers(tmp_path / "flowers.csv", rows=150)
+    with flowers.open() as stream:
+        header, *lines = csv.reader(stream)
+    with sqlite3.connect(tmp_path / "flowers.db") as connection:
+        connection.execute(f"CREATE TABLE flowers ({', '.join(header)})")
+        connection.executemany(f"INSERT INTO flowers VALUES ({', '.join('?' * len(header))})", lines)
+    connection.close()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'flowers.db'}")
+    with (tmp_path / "customers.csv").open("w") as stream:
+        csv.writer(stream).writerows([["customer_id", *header], *([n, *row] for n, row in enumerate(lines))])
+    orders = [[n, n % 150, 10 + n % 7, f"2024-02-{1 + n % 28:02d}"] for n in range(300)]
+    with (tmp_path / "orders.csv").open("w") as stream:
+        csv.writer(stream).writerows([["order_id", "customer_id", "amount", "ordered_at"], *orders])
+    return tmp_path
+
+
+def test_every_template_is_run_here() -> None:
+    assert set(PARAMS) == set(names())
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_a_template_trains_a_model(name: str, tables: Path, run: Callable[..., Any]) -> None:
+    spec = {"name": "mine", "extends": {"use": name, "with": PARAMS[name]}}
+    spec |= {"explain": {"rows": 5, "background": 5}, "track": False}
+    (tables / "spec.yaml").write_text(json.dumps(spec))
+    report = run(tables / "spec.yaml")
+    assert report.error is None, report.error
+    assert report.result["status"] == "ok"
+    assert report.result["metrics"]["test"]
