@@ -46,6 +46,8 @@ MODELS = {
     "linear": "linear",
     "mlp": "mlp",
     "ensemble": "{type: ensemble, members: [lightgbm, linear, mlp]}",
+    "auto": "{type: auto}",
+    "best": "{type: auto, quality: best}",
 }
 
 
