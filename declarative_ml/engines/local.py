@@ -24,6 +24,7 @@ from declarative_ml.steps import STEPS
 from declarative_ml.steps.context import SKIPPED, Finished, StepContext, skip_reason
 from declarative_ml.store.store import Action, Store
 
+_ATTEMPTS = 3
 GRACE = 5.0
 """Seconds that running steps get to stop by themselves. After that the process may simply end: the
 store stands a kill at any moment."""
@@ -231,7 +232,7 @@ class LocalEngine:
 
     def _call(self, step: Step, context: StepContext) -> None:
         try:
-            import_module(STEPS[step.kind]).run(context)
+            self._run(step, context)
         except DmlError as error:
             self.listener(Event(step.id, "failed", step.title, message=error.message))
             raise
@@ -239,6 +240,21 @@ class LocalEngine:
             raise self._failed(step, error) from error
         except Exception as error:
             raise self._failed(step, error) from error
+
+    def _run(self, step: Step, context: StepContext) -> None:
+        """Run the step's module, again where two threads were in each other's way.
+
+        Python 3.11 and 3.12 count the depth of syntax trees once for all threads, and numpy reads the headers
+        of its files as such trees: when two steps do so at once, one may see the other's depth.
+        """
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                import_module(STEPS[step.kind]).run(context)
+                return
+            except SystemError as error:
+                if "recursion depth mismatch" not in str(error) or not attempts_left:
+                    raise
+                empty_folder(context.out)
 
     def _require_unchanged(self, step: Step) -> None:
         """What was read must be what the key says: a file that changed meanwhile would poison the cache."""

@@ -215,3 +215,23 @@ def test_a_step_deep_in_a_library_does_not_hold_up_an_interrupt(
     release.set()
     monkeypatch.undo()
     assert run(flowers()).result["status"] == "ok"
+
+
+def test_threads_in_each_others_way_try_again(
+    flowers: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from declarative_ml.steps import evaluate
+
+    whole, calls = evaluate.run, []
+
+    def stumbles(context: Any) -> None:
+        calls.append(context.step.id)
+        if len(calls) == 1:
+            (context.out / "half.json").write_text("{")
+            raise SystemError("AST constructor recursion depth mismatch (before=54, after=45)")
+        assert not list(context.out.iterdir())
+        whole(context)
+
+    monkeypatch.setattr(evaluate, "run", stumbles)
+    assert run(flowers()).error is None
+    assert calls == ["evaluate", "evaluate"]
