@@ -31,8 +31,8 @@ from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import load_state
-from declarative_ml.planner.portfolio import POOL
 from declarative_ml.spec.load import load_spec
+from declarative_ml.spec.portfolio import POOL
 from declarative_ml.steps.split import TEST
 
 CANDIDATES = {name: options for name, (options, _) in POOL.items()}

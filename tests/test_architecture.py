@@ -23,7 +23,7 @@ from declarative_ml.trackers import TRACKERS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "declarative_ml"
 HEAVY = {"torch", "spacy", "onnx", "onnxruntime", "mlflow", "pandas", "sklearn", "scipy", "shap", "lightgbm"}
-HEAVY |= {"matplotlib", "numba"}
+HEAVY |= {"matplotlib", "numba", "optuna"}
 
 SPEC = """
 name: light
@@ -31,6 +31,7 @@ data: {source: table.csv, sql: "SELECT *, a * 2 AS b FROM source"}
 features: {a: number, b: {type: number, scale: quantile}, c: category, d: date}
 target: y
 model: {type: ensemble, members: [linear, {type: lightgbm, rounds: 5}, {type: mlp, epochs: 2}]}
+tune: {trials: 3, space: {mlp.dropout: {low: 0.0, high: 0.5}}}
 """
 TABLE = "a,c,d,y\n" + "".join(f"{n},x{n % 3},2024-01-{n % 28 + 1:02d},{'yn'[n % 2]}\n" for n in range(40))
 

@@ -28,6 +28,7 @@ class Check:
 OPTIONAL = {
     "torch": ("torch", "model: mlp"),
     "mlflow": ("mlflow", "tracking and `dml ui`"),
+    "optuna": ("tune", "search for options by `tune`"),
     "shap": ("shap", "plots of explanations"),
     "matplotlib": ("shap", "plots of explanations"),
     "adbc-driver-postgresql": ("sql", "rows of PostgreSQL"),

@@ -17,9 +17,10 @@ Options = dict[str, tuple[Keys, Node]]
 
 FEATURE_TYPES = {
     "binary": "binary", "category": "category", "date": "date", "number": "number", "numerical": "number",
+    "text": "text",
 }  # fmt: skip
 UNSUPPORTED = {
-    "text": "there is no feature type for free text",
+    "text": "free text is no target: no text is written here",
     "sequence": "there is no feature type for sequences",
     "image": "there is no feature type for images",
     "audio": "there is no feature type for sound",
@@ -36,24 +37,28 @@ _FILLS = {"fill_with_mean": "mean", "fill_with_median": "median"}
 _OUTLIERS = ("outlier_strategy", "outlier_threshold", "outlier_replacement_strategy")
 _ORDERED = {"bfill", "ffill", "backfill", "pad"}
 _SCALES = {"zscore": "standard", "minmax": "minmax", "iq": "robust"}
+_TEXT = "a text becomes its words and pairs of words by TF-IDF, as components without labels"
 _ENCODERS = {
     "mlp": {
         "number": "an mlp takes numbers as themselves and as ramps between quantiles (model.bins)",
         "binary": "an mlp takes the two values as -1 and +1",
         "category": "an mlp learns an embedding of each level (model.embedding_size)",
         "date": "a date becomes days, and month, weekday, day of year and hour on circles",
+        "text": _TEXT,
     },
     "linear": {
         "number": "a linear model weighs each number as it is scaled",
         "binary": "a linear model takes the two values as -1 and +1",
         "category": "a linear model has a weight for each level",
         "date": "a date becomes days, and month, weekday, day of year and hour on circles",
+        "text": _TEXT,
     },
     "lightgbm": {
         "number": "trees split on the values themselves",
         "binary": "trees split on the two values",
         "category": "trees split on sets of levels",
         "date": "a date becomes days, year, month, day, weekday, day of year and hour",
+        "text": _TEXT,
     },
 }
 """What our models make of a feature, by model and type."""
@@ -100,7 +105,7 @@ def import_features(
     if not job.spec.get("features"):
         raise UsageError(
             f"{where(inputs[0])}: none of the input features has a counterpart",
-            hint="features are of type number, category, binary or date",
+            hint="features are of type number, category, binary, date or text",
         )
     features.default_encoders()
     return features.sizes
@@ -155,6 +160,8 @@ class _Features:
         for key, (path, node) in options.items():
             if kind == "category":
                 _category(self.job, column, path, key, node)
+            elif kind == "text":
+                _text(self.job, column, path, key, node)
             elif kind in ("binary", "date"):
                 _plain(self.job, kind, path, key, node)
 
@@ -337,6 +344,28 @@ def _category(job: Conversion, column: str, path: Keys, key: str, node: Node) ->
         job.left_out(path, "Ludwig computes it by itself")
     else:
         job.left_out(path, "no counterpart for this option of a category")
+
+
+def _text(job: Conversion, column: str, path: Keys, key: str, node: Node) -> None:
+    """One option of a text's preprocessing."""
+    number = as_number(node)
+    if key == "most_common" and isinstance(number, int) and 1 <= number <= 200_000:
+        job.put(("features", column, "max_terms"), number)
+        job.carried(path, f"features: max_terms {number}")
+    elif key == "ngram_size" and number in (1, 2, 3):
+        job.put(("features", column, "ngrams"), number)
+        job.carried(path, f"features: ngrams {number}")
+    elif key in ("missing_value_strategy", "fill_value"):
+        why = NO_DROP if as_text(node) == "drop_row" else "texts are not filled"
+        job.changed(path, "features: a missing text has no words", why)
+    elif key == "lowercase" and as_truth(node):
+        job.carried(path, "always so, for A to Z")
+    elif key == "tokenizer":
+        job.changed(path, "features: words, and signs by themselves", "there is one way to read a text")
+    elif key == "max_sequence_length":
+        job.left_out(path, "texts are read to their end")
+    else:
+        job.left_out(path, "no counterpart for this option of a text")
 
 
 def _plain(job: Conversion, kind: str, path: Keys, key: str, node: Node) -> None:

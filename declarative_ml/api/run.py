@@ -118,7 +118,7 @@ def _recorded(folder: Path, listener: Listener) -> Listener:
     return record
 
 
-_EXTRAS = {"torch": "torch", "mlflow": "mlflow"}
+_EXTRAS = {"torch": "torch", "mlflow": "mlflow", "optuna": "tune"}
 
 
 def _require_libraries(steps: Sequence[Step]) -> None:

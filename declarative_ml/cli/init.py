@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Look at DATA (a file, or sample:NAME) and write a spec that runs as it is.
 
-    Ids, constants, free text and columns that give the target away are found and left out.
+    Ids, constants, names and columns that give the target away are found and left out.
     """
     from declarative_ml.api.init import init_spec
 

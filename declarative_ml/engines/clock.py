@@ -59,6 +59,9 @@ class Clock:
                 own, everything = self._efforts.get(step.id, step.effort), sum(self._efforts.values())
                 # Steps side by side share the wall clock, so together they have it several times.
                 share = self._jobs * own / max(own, everything)
+                if step.kind == "trial":
+                    # One search has the time of its trials together, once: what follows waits for it.
+                    share = sum(self._efforts[name] for name in self._group(step)) / max(own, everything)
                 return begun + max(0.0, self.training_ends - begun) * min(1.0, share)
 
         return deadline
@@ -68,9 +71,13 @@ class Clock:
         the other fits of its candidate."""
         with self._lock:
             effort = self._efforts.pop(step.id, 0.0)
-            group = step.id.rpartition(".")[0]
-            others = [name for name in self._efforts if name.rpartition(".")[0] == group]
+            others = self._group(step)
             if skipped:
                 self._efforts |= {name: self._efforts[name] + effort / len(others) for name in others}
             if step.kind in _BEFORE_TRAINING:
                 self._before += seconds
+
+    def _group(self, step: Step) -> list[str]:
+        """The steps of the same candidate, or of the same search, that are not over."""
+        group = step.id.rpartition(".")[0]
+        return [name for name in self._efforts if name.rpartition(".")[0] == group]

@@ -9,6 +9,7 @@ FEATURES: Shelf[Feature] = Shelf(
         "binary": "declarative_ml.features.binary:Binary",
         "date": "declarative_ml.features.date:Date",
         "number": "declarative_ml.features.number:Number",
+        "text": "declarative_ml.features.text:Text",
         "category": "declarative_ml.features.category:Category",
     },
 )

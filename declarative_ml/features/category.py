@@ -38,7 +38,7 @@ class Category(Feature):
 
     @classmethod
     def infer(cls, column: ColumnProfile) -> Category | None:
-        """Texts and booleans that repeat; a column of ids or free text is of no type here."""
+        """Texts and booleans that repeat; a column of names or codes of their own is of no type here."""
         if column.dtype not in ("string", "bool") or not column.distinct_exact:
             return None
         return cls() if column.distinct <= max(column.rows / 2, 1) else None

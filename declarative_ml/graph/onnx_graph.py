@@ -2,12 +2,12 @@
 
 Feature types and models add nodes through `OnnxGraph.add`, which refuses operators outside
 `FEATURE_OPS | MODEL_OPS`: converters for other formats implement these operators, never features.
-All tensors are two-dimensional, [rows, width].
+All tensors are two-dimensional, [rows, width], but for those inside of `each_row`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ FEATURE_OPS = frozenset(
         "And",
         "Cast",
         "Clip",
+        "Compress",
         "Concat",
         "Cos",
         "Div",
@@ -40,6 +41,7 @@ FEATURE_OPS = frozenset(
         "Less",
         "LessOrEqual",
         "Log",
+        "Loop",
         "Mod",
         "Mul",
         "Not",
@@ -47,12 +49,16 @@ FEATURE_OPS = frozenset(
         "ReduceSum",
         "RegexFullMatch",
         "Reshape",
+        "Shape",
         "Sign",
         "Sin",
         "Sqrt",
         "StringConcat",
+        "StringNormalizer",
         "StringSplit",
         "Sub",
+        "Tokenizer",
+        "Unique",
         "Where",
         "Abs",
         "Pow",
@@ -83,7 +89,8 @@ MODEL_OPS = frozenset(
         "Transpose",
     ]
 )
-_ML_DOMAIN = frozenset({"LabelEncoder", "TreeEnsemble"})
+_DOMAINS = {"LabelEncoder": "ai.onnx.ml", "TreeEnsemble": "ai.onnx.ml", "Tokenizer": "com.microsoft"}
+"""Of operators outside of the standard's main domain; com.microsoft is ONNX Runtime's own."""
 
 
 class OnnxGraph:
@@ -95,6 +102,8 @@ class OnnxGraph:
         self._initializers: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
+        self._types: list[Any] = []
+        self._domains: set[str] = set()
         self._count = 0
 
     def input(self, name: str, dtype: str) -> str:
@@ -134,12 +143,27 @@ class OnnxGraph:
             self._constants[key] = name
         return self._constants[key]
 
-    def add(self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any) -> str:
+    def add(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        *,
+        outputs: int = 1,
+        result: tuple[str, Sequence[int | None]] | None = None,
+        **attributes: Any,
+    ) -> str:
         """Append one node and return the name of its first output (`name:i` style names for the rest).
 
-        Raises ValueError for an operator outside the closed list.
+        `result` states dtype and shape of the first output, which the checker cannot know for operators
+        outside of the standard. Raises ValueError for an operator outside the closed list.
         """
-        return self.add_many(operator, inputs, outputs=outputs, **attributes)[0]
+        from onnx import helper
+
+        name = self.add_many(operator, inputs, outputs=outputs, **attributes)[0]
+        if result is not None:
+            dtype, shape = result
+            self._types.append(helper.make_tensor_value_info(name, _element_type(dtype), shape))
+        return name
 
     def add_many(self, operator: str, inputs: Sequence[str], *, outputs: int, **attributes: Any) -> list[str]:
         """Append one node and return the names of all its outputs."""
@@ -149,7 +173,8 @@ class OnnxGraph:
             raise ValueError(f"operator {operator!r} is not on the closed list of graph operators")
         self._count += 1
         names = [f"{_OURS}t{self._count}_{index}" for index in range(outputs)]
-        domain = "ai.onnx.ml" if operator in _ML_DOMAIN else ""
+        domain = _DOMAINS.get(operator, "")
+        self._domains.add(domain)
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names
 
@@ -172,18 +197,52 @@ class OnnxGraph:
         shape = self.constant(np.array([-1, values.shape[1]], dtype=np.int64))
         return self.add("Reshape", [found, shape])
 
+    def each_row(self, tensor: str, width: int, body: Callable[[str], str]) -> str:
+        """Do `body` with each row of `tensor` [N, 1] by itself: -> [N, width] float32.
+
+        `body` adds nodes that read a tensor [1] and returns the name of one with `width` values.
+        """
+        from onnx import helper
+
+        number, go, end = (f"{_OURS}{part}_{self._count}" for part in ("row", "go", "end"))
+        outer = self._nodes, self._types
+        self._nodes, self._types = [helper.make_node("Identity", [go], [end])], []
+        row = self.add("Gather", [tensor, number], axis=0)
+        found = self.add("Reshape", [body(row), self.constant([width], "int64")])
+        loop = helper.make_graph(
+            self._nodes,
+            "each_row",
+            [_value(number, "int64", []), _value(go, "bool", [])],
+            [_value(end, "bool", []), _value(found, "float32", [width])],
+            value_info=self._types,
+        )
+        self._nodes, self._types = outer
+        rows = self.add("Shape", [tensor], start=0, end=1)
+        times = self.add("Reshape", [rows, self.constant([], "int64")])
+        return self.add("Loop", [times, self.constant(True)], body=loop)
+
     def build(self, name: str, metadata: dict[str, str]) -> ModelProto:
         """The finished, checked model. Raises onnx.checker.ValidationError when it is malformed."""
         from onnx import checker, helper
 
-        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
+        graph = helper.make_graph(
+            self._nodes, name, self._inputs, self._outputs, self._initializers, value_info=self._types
+        )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        if "com.microsoft" in self._domains:
+            opsets.append(helper.make_opsetid("com.microsoft", 1))
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="declarative-ml"
         )
         helper.set_model_props(model, metadata)
         checker.check_model(model, full_check=True)
         return model
+
+
+def _value(name: str, dtype: str, shape: Sequence[int]) -> Any:
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, _element_type(dtype), shape)
 
 
 def _element_type(dtype: str) -> int:

@@ -21,6 +21,7 @@ from declarative_ml.learning.histograms import histogram, most_frequent
 from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days, iso_texts
 from declarative_ml.learning.moments import Moments
 from declarative_ml.learning.sketches import SAMPLE_SIZE, DistinctCount, Sample
+from declarative_ml.learning.words import wording
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -269,6 +270,8 @@ class ColumnProfile(Section):
     edges: tuple[float, ...] = Field(default=(), description="Of the histogram; end bins hold all outside")
     counts: tuple[int, ...] = Field(default=(), description="Rows in each bin")
     mean_length: float | None = Field(default=None, description="Characters of the present texts")
+    words: float | None = Field(default=None, description="Median number of words of the different texts")
+    lower: float | None = Field(default=None, description="Share of words that begin with a small letter")
     integral: bool = Field(default=False, description="Numbers: all are whole")
     has_time: bool = Field(default=False, description="Dates: some have a time of day")
 
@@ -312,6 +315,7 @@ class ColumnProfiler:
 
     def _of_levels(self, levels: LevelStatistics) -> ColumnProfile:
         held = levels.levels
+        words, lower = wording([text for text, _ in held])
         return ColumnProfile(
             name=self.name,
             dtype=self.dtype,
@@ -323,6 +327,8 @@ class ColumnProfiler:
             constant=len(held) <= 1,
             top=tuple((_shown(text), count) for text, count in held[:TOP_VALUES]),
             mean_length=levels.mean_length,
+            words=words,
+            lower=lower,
         )
 
     def _of_numbers(self, numbers: NumberStatistics, *, is_date: bool) -> ColumnProfile:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from declarative_ml.core.component import Component
 from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import Task, TaskType
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Model(Component):
     """A learner. `fit` and `predict` see a Dataset; `to_onnx` adds the same function to the graph."""
 
     tasks: ClassVar[frozenset[TaskType]] = frozenset({"binary", "multiclass", "number"})
+    space: ClassVar[Mapping[str, Span]] = {}
+    """Option -> what `tune` tries for it, where the spec names no space."""
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
@@ -96,6 +99,10 @@ class Model(Component):
         import statistics
 
         return {name: round(statistics.median(work[name] for work in works)) for name in works[0]}
+
+    def defaults(self, rows: int, task: Task) -> dict[str, Any]:
+        """What options that are left out come to on so many training rows, where a fit need not tell."""
+        return {}
 
     def importance(self, state: State, layout: Layout) -> dict[str, float]:
         """Importance by column of the layout, where the model has a native notion of it."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, Model, State, Work
 from declarative_ml.models.lightgbm_import import import_lightgbm
 from declarative_ml.models.tree_graph import add_tree_ensemble, gain_by_feature, parse_trees
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from declarative_ml.graph.onnx_graph import OnnxGraph
@@ -81,6 +84,16 @@ class LightGBM(Model):
     )
 
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm", "numpy")
+    space: ClassVar[Mapping[str, Span]] = {
+        "learning_rate": Span(low=0.015, high=0.15, log=True),
+        "num_leaves": Span(low=4, high=128, log=True),
+        "min_data_in_leaf": Span(low=3, high=100, log=True),
+        "feature_fraction": Span(low=0.25, high=1.0),
+        "bagging_fraction": Span(low=0.5, high=1.0),
+        "lambda_l2": Span(low=0.03, high=30.0, log=True),
+        "cat_smooth": Span(low=1.0, high=100.0, log=True),
+        "extra_trees": Span(choices=(False, True)),
+    }
 
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
         """Boost until the validation loss stops improving, or for exactly `context.work["rounds"]`.
@@ -142,6 +155,10 @@ class LightGBM(Model):
             return margins
         margins = graph.add("Mul", [margins, graph.constant(state["scale"], "float32")])
         return graph.add("Add", [margins, graph.constant(state["offset"], "float32")])
+
+    def defaults(self, rows: int, task: Task) -> dict[str, Any]:
+        """See Model.defaults."""
+        return _options_by_rows(rows, task)
 
     def importance(self, state: State, layout: Layout) -> dict[str, float]:
         """The share of the total gain that each column's splits brought; sums to 1 if any split exists."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, Model, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -45,6 +46,7 @@ class Linear(Model):
     iterations: int = Field(default=300, ge=1, description="At most this many L-BFGS iterations a fit")
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+    space: ClassVar[Mapping[str, Span]] = {"penalty": Span(low=1e-3, high=1e4, log=True)}
 
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
         """Minimise the penalised loss; `work["penalty_index"]` counts in PENALTIES (absent: `penalty`).

@@ -9,7 +9,7 @@ their margins averaged (a deep ensemble in one pass; compare TabM, Gorishniy et 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,11 +17,14 @@ from declarative_ml.core.digest import digest_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.optional import require
 from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import Task
 from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import FitContext, Fitted, Model, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from declarative_ml.graph.onnx_graph import OnnxGraph
@@ -40,6 +43,14 @@ class MLP(Model):
 
     type: Literal["mlp"] = "mlp"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+    space: ClassVar[Mapping[str, Span]] = {
+        "layers": Span(choices=((64,), (128,), (64, 64), (128, 128), (256, 256), (64, 64, 64))),
+        "learning_rate": Span(low=1e-3, high=1.5e-2, log=True),
+        "weight_decay": Span(low=1e-3, high=0.5, log=True),
+        "dropout": Span(low=0.0, high=0.4),
+        "embedding_size": Span(low=2, high=32, log=True),
+        "activation": Span(choices=("relu", "silu")),
+    }
 
     layers: tuple[Annotated[int, Field(ge=1, le=8192)], ...] | None = Field(
         default=None, min_length=1, description="Width of each hidden layer. By rows when absent"
@@ -138,6 +149,16 @@ class MLP(Model):
             seed=context.seed,
             threads=context.threads,
         )
+
+    def defaults(self, rows: int, task: Task) -> dict[str, Any]:
+        """See Model.defaults."""
+        return {
+            "layers": list(default_layers(rows)),
+            "networks": default_networks(rows),
+            "bins": default_bins(rows),
+            "epochs": default_epochs(rows, task),
+            "batch_size": default_batch_size(rows),
+        }
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64, computed in float32 as the graph does."""

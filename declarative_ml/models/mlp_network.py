@@ -215,6 +215,7 @@ def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:
     """Training ranges of the scaled columns, their ramps, and where each code column begins in the table."""
     scaled = np.asarray(train.scaled, dtype=np.float32)
     columns, starts, scales = [], [], []
+    bins = _affordable_bins(bins, scaled.shape[1])
     for number in range(scaled.shape[1]):
         edges = _edges(scaled[:, number], bins)
         columns += [number] * (len(edges) - 1)
@@ -229,6 +230,16 @@ def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:
         "ramp_scale": np.array(scales, dtype=np.float32),
         "offsets": np.cumsum([0, *sizes[:-1]], dtype=np.int64) if sizes else np.zeros(0, dtype=np.int64),
     }
+
+
+_MOST_RAMPS = 2_048
+_FEWEST_BINS = 4
+
+
+def _affordable_bins(bins: int, columns: int) -> int:
+    """Fewer where columns are many; none where hundreds are, as the components of a text."""
+    affordable = min(bins, _MOST_RAMPS // max(columns, 1))
+    return affordable if affordable >= min(bins, _FEWEST_BINS) else 0
 
 
 _LEAST_RAMP = 0.02

@@ -199,7 +199,7 @@ class _Builder:
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
-        told = training.curves()
+        told = training.curves() | training.tuned()
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"

@@ -27,7 +27,7 @@ def key_document(
         "files": [files[path] for path in step.files],
         "code": code_digests([STEPS[step.kind], *step.components]),
         "libraries": {name: library_version(name) for name in step.libraries},
-        "threads": threads if step.kind == "train" else 0,
+        "threads": threads if step.kind in ("train", "trial") else 0,
     }
 
 

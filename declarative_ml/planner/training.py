@@ -8,8 +8,9 @@ from declarative_ml.features import FEATURES
 from declarative_ml.graph.plan import Step
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
-from declarative_ml.planner.portfolio import Candidate, candidates, weights_of
+from declarative_ml.planner.tuning import Tuning
 from declarative_ml.spec.document import Spec
+from declarative_ml.spec.portfolio import Candidate, candidates, weights_of
 
 BASELINE = "linear"
 
@@ -22,6 +23,7 @@ class Training:
         self.table = table
         self.folds = folds
         self.candidates = candidates(spec)
+        self.tuning = Tuning(spec)
 
     def steps(self) -> list[Step]:
         """Fits, weights where there are several candidates, and the graph."""
@@ -35,6 +37,10 @@ class Training:
         kinds = [*(f"fold{fold}" for fold in range(self.folds)), "final"]
         return {f"curve.train.{name}.{kind}": f"train.{name}.{kind}" for name in self.names for kind in kinds}
 
+    def tuned(self) -> dict[str, str]:
+        """Role -> step, of every search for options."""
+        return {f"tuned.{name}": f"tune.{name}" for name in self.tuning.searched}
+
     @property
     def blends(self) -> bool:
         """Whether several candidates are fitted."""
@@ -44,17 +50,20 @@ class Training:
         folds = self.folds
         prefix = f"train.{candidate.name}"
         effort = candidate.effort / max(folds, 1)
-        steps = [
+        tuned = self.tuning.inputs(candidate.name, "tune")
+        steps = self.tuning.steps(candidate)
+        steps += [
             self._fit(
                 f"{prefix}.fold{fold}",
                 candidate.model,
                 {"fold": fold},
+                tuned,
                 optional=candidate.optional,
                 effort=effort,
             )
             for fold in range(folds)
         ]
-        inputs = {f"fold{fold}": f"{prefix}.fold{fold}" for fold in range(folds)}
+        inputs = {**tuned, **{f"fold{fold}": f"{prefix}.fold{fold}" for fold in range(folds)}}
         params: dict[str, Any] = {"fold": None, "refit": self.spec.refit}
         if self.blends:
             inputs["ensemble"] = "ensemble"
@@ -129,6 +138,7 @@ class Training:
                 "table": self.table,
                 "ensemble": "ensemble",
                 **self._fold_inputs(),
+                **self._tuned_inputs(),
             },
             components=self._graph_components([candidate.model for candidate in self.candidates]),
             libraries=("onnx", "onnxruntime", "numpy"),
@@ -148,6 +158,10 @@ class Training:
             for number, name in enumerate(self.names)
             for fold in range(self.folds)
         }
+
+    def _tuned_inputs(self) -> dict[str, str]:
+        found = [self.tuning.inputs(name, f"member{number}.tune") for number, name in enumerate(self.names)]
+        return {role: step for inputs in found for role, step in inputs.items()}
 
     def _graph_components(self, models: list[Model]) -> tuple[str, ...]:
         return (
@@ -173,6 +187,7 @@ class Training:
                 "split": "split",
                 "table": self.table,
                 **self._fold_inputs(),
+                **self._tuned_inputs(),
                 **finals,
                 **({"ensemble": "ensemble"} if self.blends else {}),
             },

@@ -20,6 +20,8 @@ def in_words(plan: Plan) -> list[str]:
     sentences: list[str] = []
     told: set[str] = set()
     for step in plan.ordered():
+        if step.kind == "trial":
+            continue  # the choice tells of them
         stage = ".".join(step.id.split(".")[:2]) if step.kind == "train" else step.id
         if stage in told:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from declarative_ml.learning.task import Task
 
@@ -62,6 +62,41 @@ class MemberResult:
 
 
 @dataclass(frozen=True)
+class TrialResult:
+    """One set of options that was tried, or was to be."""
+
+    number: int
+    score: float | None = None
+    """On the held-out rows; None when it was left out."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the given options."""
+    whole: bool = True
+    """Whether all folds were fitted; the score is that of the first one otherwise."""
+    reason: str = ""
+    """Why it was left out, if it was."""
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """The search for the options of one model."""
+
+    name: str
+    metric: str
+    trials: Sequence[TrialResult]
+    """In their order; the first is the model as the spec gives it."""
+    best: int | None
+    """The number of the trial with the chosen options."""
+    leader: int | None = None
+    """The number of the trial with the best score; chosen only if it is clearly better than the first."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The options that were searched, with their values without tuning; None where only a fit tells."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The chosen ones that differ."""
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """How much each option tells good trials from the others, in shares."""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that `render_report` shows. Whatever is empty is left out of the page."""
 
@@ -107,6 +142,7 @@ class ReportContent:
     members: Sequence[MemberResult] = ()
     blend_loss: float | None = None
     """The validation loss of the members together, where there are several candidates."""
+    tunings: Sequence[TuningResult] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Label -> text: digests, library versions, seeds."""
     commands: Mapping[str, str] = field(default_factory=dict)

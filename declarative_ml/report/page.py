@@ -16,6 +16,7 @@ from declarative_ml.report.charts import curve_figures, figures
 from declarative_ml.report.columns import column_cards
 from declarative_ml.report.content import ReportContent
 from declarative_ml.report.plan_graph import plan_graph
+from declarative_ml.report.tuning import tuning_parts
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -46,6 +47,7 @@ def render_report(content: ReportContent) -> str:
         blend=wording.blend_sentence(content),
         leaderboard=any(member.score is not None for member in content.members),
         primary=content.primary,
+        tunings=tuning_parts(tuple(content.tunings)),
         cards=cards,
         hidden_columns=hidden_columns,
         dropped=content.dropped,

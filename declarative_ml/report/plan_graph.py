@@ -18,7 +18,7 @@ from declarative_ml.report.wording import seconds, shortened
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 176, 46, 22, 34
 DUMMY_WIDTH = 14
 STATUSES = ("run", "cached", "skipped", "failed")
-FOLD = re.compile(r"fold\d+")
+FOLD = re.compile(r"(fold|trial)\d+")
 SWEEPS = 6
 
 Edges = Mapping[str, Sequence[str]]
@@ -37,7 +37,7 @@ class _Box:
 
 
 def plan_graph(steps: Sequence[StepResult]) -> str:
-    """The steps as SVG; the folds of one model share a box."""
+    """The steps as SVG; the folds of one model share a box, and so do its trials."""
     boxes = {box.id: box for box in _boxes(steps)}
     needs = _reduced({box.id: [need for need in box.needs if need in boxes] for box in boxes.values()})
     layers, edges = _layered(needs)
@@ -54,7 +54,7 @@ def plan_graph(steps: Sequence[StepResult]) -> str:
 def _boxes(steps: Sequence[StepResult]) -> list[_Box]:
     groups: dict[str, list[StepResult]] = {}
     for step in steps:
-        groups.setdefault(FOLD.sub("fold*", step.id), []).append(step)
+        groups.setdefault(FOLD.sub(r"\1*", step.id), []).append(step)
     name_of = {}
     for name, members in groups.items():
         for step in members:
@@ -62,9 +62,10 @@ def _boxes(steps: Sequence[StepResult]) -> list[_Box]:
     boxes: dict[str, _Box] = {}
     for step in steps:
         name = name_of[step.id]
-        members = groups[FOLD.sub("fold*", step.id)] if name != step.id else [step]
+        members = groups[FOLD.sub(r"\1*", step.id)] if name != step.id else [step]
         if name not in boxes:
-            needs = dict.fromkeys(name_of.get(need, need) for member in members for need in member.needs)
+            found = (name_of.get(need, need) for member in members for need in member.needs)
+            needs = dict.fromkeys(need for need in found if need != name)  # trials look at each other
             boxes[name] = _Box(name, members[0].title, _status(members), _detail(members), tuple(needs))
     return list(boxes.values())
 
@@ -77,7 +78,8 @@ def _status(members: Sequence[StepResult]) -> str:
 def _detail(members: Sequence[StepResult]) -> str:
     status = _status(members)
     total = sum(member.seconds for member in members)
-    parts = [f"{len(members)} folds"] if len(members) > 1 else []
+    kind = FOLD.search(members[0].id)
+    parts = [f"{len(members)} {kind[1]}s"] if kind and len(members) > 1 else []
     parts.append(status)
     if status in ("run", "failed"):
         parts.append(seconds(total))

@@ -22,6 +22,7 @@ from declarative_ml.spec.document import (
 from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
+from declarative_ml.spec.tuned import tune_faults
 
 _CLASSES = frozenset({"binary", "multiclass"})
 _BINARY = frozenset({"binary"})
@@ -29,7 +30,7 @@ _BINARY = frozenset({"binary"})
 
 def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     """Contradictions inside the spec, without looking at data."""
-    checks = (_task, _roles, _features, _split, _model, _without_effect)
+    checks = (_task, _roles, _features, _split, _model, _tune, _without_effect)
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
@@ -159,7 +160,7 @@ def _task(spec: Spec, report: _Report) -> Iterator[Problem]:
             yield report.value("DML101", path, f"{what} does not fit: {because}", hint)
 
 
-_METRICS = (("evaluate", "metric"), ("evaluate", "metrics"))
+_METRICS = (("evaluate", "metric"), ("evaluate", "metrics"), ("tune", "metric"))
 
 
 def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
@@ -170,6 +171,8 @@ def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
         yield ("evaluate", "metric"), f"metric {evaluate.metric}", tasks
     for number, metric in enumerate(evaluate.metrics):
         yield ("evaluate", "metrics", number), f"metric {metric}", METRICS[metric].tasks
+    if spec.tune is not None and spec.tune.metric is not None:
+        yield ("tune", "metric"), f"metric {spec.tune.metric}", METRICS[spec.tune.metric].tasks
     if spec.target.positive is not None:
         yield ("target", "positive"), "target.positive", _BINARY
     if evaluate.threshold.maximize is not None or evaluate.threshold.value != 0.5:
@@ -267,6 +270,12 @@ def _model(spec: Spec, report: _Report) -> Iterator[Problem]:
             message = f"members {first + 1} and {number + 1} are the same model"
             hint = "an average of equal models changes nothing: delete one, or change its options"
             yield report.value("DML108", ("model", "members", number), message, hint)
+
+
+def _tune(spec: Spec, report: _Report) -> Iterator[Problem]:
+    for fault in tune_faults(spec):
+        make = report.key if fault.at_key else report.value
+        yield make("DML117", fault.path, fault.message, fault.hint)
 
 
 def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:

@@ -72,7 +72,7 @@ _TABLE = (
          "seeed: 7", "seed: 7"),
     Code("DML013", "Not available in this version",
          "The key or choice is planned, and this version does not have it.",
-         "tune: {trials: 20}", "model: {type: lightgbm, learning_rate: 0.05}"),
+         "resources: {memory: 2Gi}", "resources: {cpu: 2}"),
     Code("DML014", "A key is missing",
          "The section cannot do without this key.",
          "target: {positive: 'Yes'}", "target: {column: Churn, positive: 'Yes'}"),
@@ -197,6 +197,13 @@ _TABLE = (
     Code("DML116", "A column among the spellings of missing (warning)",
          "`data.missing` lists how missing cells are written, not the columns where cells are missing.",
          "data: {source: table.csv, missing: [tenure]}", 'data: {source: table.csv, missing: ["", "n.d."]}'),
+    Code("DML117", "The search does not fit the model",
+         "`tune.space` names a model that the spec does not fit, an option that the model does not have, or "
+         "values that the option cannot have; or there is nothing to search, or no held-out rows to compare "
+         "options on. A key is `MODEL.OPTION`, or `OPTION` where there is one model; a member of an ensemble "
+         "that has a kind twice is `lightgbm2`.",
+         "model: lightgbm\ntune: {space: {lightgbm.learning_rat: {low: 0.01, high: 0.1}}}",
+         "model: lightgbm\ntune: {space: {lightgbm.learning_rate: {low: 0.01, high: 0.1}}}"),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

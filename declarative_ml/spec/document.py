@@ -16,6 +16,7 @@ from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.learning.metric_names import METRICS
+from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import TaskType
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
@@ -191,6 +192,21 @@ class Evaluate(Section):
     )
 
 
+class Tune(Section):
+    """Options that are searched for, on the rows that the folds hold out."""
+
+    trials: int = Field(
+        default=20, ge=2, le=200, description="So many sets of options are tried, the model's own first"
+    )
+    metric: MetricName | None = Field(
+        default=None, description="What the best set is chosen by; the primary metric when absent"
+    )
+    space: dict[str, Span] = Field(
+        default_factory=dict,
+        description="MODEL.OPTION, or OPTION of the only model; absent: what the model suggests",
+    )
+
+
 class Explain(Section):
     """SHAP values of the shipped model."""
 
@@ -272,6 +288,7 @@ class Spec(Section):
         default="none",
         description="weights: classes count equally; oversample: so do rows drawn again from rare classes",
     )
+    tune: Tune | None = Field(default=None, description="Search for options; absent: none")
     evaluate: Evaluate = Field(default=Evaluate(), description="What is measured")
     explain: Explain = Field(default=Explain(), description="SHAP values; false: none")
     track: Track = Field(default=Track(), description="MLflow; false: no tracking")

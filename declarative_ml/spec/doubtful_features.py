@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from declarative_ml.core.schema import ColumnRule
+from declarative_ml.learning.words import is_prose, wording
 from declarative_ml.spec.cells import canonical, described, is_iso_date, is_number, numbers_of, rule_of
 from declarative_ml.spec.doubt import ENOUGH, Doubt, Look, Used, at, short
 from declarative_ml.spec.sampled_rows import Column
@@ -220,6 +221,8 @@ def _unique_category(used: Used, look: Look) -> Doubt | None:
     hint = "delete it, or derive something from it in data.sql that repeats"
     if rule.type != "text":
         hint = f"write {_fitting(rule)}"
+    elif is_prose(*wording(column.values)):
+        hint = "write text"
     return used.doubt("DML112", f"{message}, and a category is learned from values that repeat", hint)
 
 

@@ -59,6 +59,13 @@ _EXAMPLES = {
     "model.penalty": "penalty: 1.0",
     "model.members": "members: [linear, lightgbm]",
     "model.members[]": "members: [linear, {type: lightgbm, rounds: 100}]",
+    "tune": "tune: {trials: 20}",
+    "tune.metric": "metric: roc_auc",
+    "tune.space": "space: {lightgbm.learning_rate: {low: 0.01, high: 0.3, log: true}}",
+    "tune.space.*.low": "low: 0.01",
+    "tune.space.*.high": "high: 0.3",
+    "tune.space.*.step": "step: 1",
+    "tune.space.*.choices": "choices: [32, 64, 128]",
     "evaluate": "evaluate: {metric: roc_auc}",
     "evaluate.metric": "metric: roc_auc",
     "evaluate.metrics": "metrics: [accuracy, f1]",
@@ -118,6 +125,8 @@ def about(path: Path, data: Any) -> str:
     value = None if field is None else field.default
     if place == "features.*":
         return f"for example {name}: number"
+    if place == "tune.space.*":
+        return f"for example {name}: {{low: 0.01, high: 0.3}}, or {{choices: [VALUE, VALUE]}}"
     if name and isinstance(value, bool | int | float | str) and value != "":
         return f"for example {name}: {str(value).lower() if isinstance(value, bool) else value}"
     example = _EXAMPLES.get(place) or _EXAMPLES.get(place.removesuffix("[]"))

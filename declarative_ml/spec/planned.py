@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 _KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(["checks", "tune", "gates", "tests", "convert", "serve", "deploy", "monitor"]),
+    "": frozenset(["checks", "gates", "tests", "convert", "serve", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
     "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),
     "resources": frozenset({"memory"}),
     "model": frozenset({"max_latency", "max_size"}),
 }
-_VALUES = frozenset({"tabm", "text", "labels", "forecast"})
+_VALUES = frozenset({"tabm", "labels", "forecast"})
 
 
 def is_planned_key(section: str, key: str) -> bool:

@@ -57,6 +57,7 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
         if kind := branch.get("$ref", "").rpartition("/")[2]:  # else it is the choice of bare names
             name = definitions[kind]["properties"]["type"]["const"]
             found.append(_Section(kind, f"model: type {name}"))
+    found += [_Section("Tune", "tune"), _Section("Span", "tune.space", 3)]
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
     found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Resources")]
     return found

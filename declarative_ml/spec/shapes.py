@@ -20,6 +20,10 @@ ABOVE = ("extends", "params", "profiles")
 """Keys of the top level that are gone before a document becomes a Spec."""
 
 
+_SELDOM = frozenset({"tune"})
+"""A misplaced key that belongs to one of these sections or to another is taken for the other's."""
+
+
 def models_at(data: Any, path: Path) -> list[type[BaseModel]]:
     """The models that may describe the mapping at `path`; one where its `type` or `method` decides."""
     annotations: list[Any] = [Spec]
@@ -63,6 +67,8 @@ def section_of(path: Path) -> str:
         names[1:2] = ["*"] if len(names) > 1 else []
     elif names[:2] in (["data", "sources"], ["data", "split"]) and len(names) > 2:
         names[1:3] = ["source"]
+    elif names[:2] == ["tune", "space"]:
+        names[2:3] = ["*"] if len(names) > 2 else []
     elif names[:2] == ["model", "members"] and len(path) > 2:
         names[1:2] = []
     return ".".join(names)
@@ -76,6 +82,8 @@ def place_of(path: Path) -> str:
         return f"{place_of(path[:-1])}[]"
     if len(path) == 2 and path[0] == "features":
         return "features.*"
+    if len(path) == 3 and path[:2] == ("tune", "space"):
+        return "tune.space.*"
     if len(path) == 3 and path[:2] == ("data", "sources"):
         return "data.source"
     section = section_of(path[:-1])
@@ -94,7 +102,8 @@ def sections_of_keys() -> dict[str, str]:
     for section, model in _sections(Spec, ()):
         for key in keys_of(model):
             found.setdefault(key, set()).add(section)
-    return {key: min(sections) for key, sections in found.items() if len(sections) == 1}
+    usual = {key: sections - _SELDOM or sections for key, sections in found.items()}
+    return {key: min(sections) for key, sections in usual.items() if len(sections) == 1}
 
 
 def branches_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

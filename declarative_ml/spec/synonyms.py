@@ -89,6 +89,10 @@ _KEYS = {
     "evaluate.threshold": "cutoff decision_threshold cut_off",
     "evaluate.threshold.maximize": "max metric optimize maximise for",
     "evaluate.threshold.value": "threshold cutoff fixed at",
+    "tune": "hyperopt tuning tuner grid_search search param_grid optuna hyperparameter_search",
+    "tune.trials": "n_trials num_trials max_trials num_samples n_iter iterations budget",
+    "tune.metric": "scoring objective score goal",
+    "tune.space": "search_space params parameters param_space param_grid grid distributions",
     "explain": "explanation explainer shap interpretability",
     "explain.method": "type kind explainer",
     "explain.rows": "samples n_samples max_samples sample_size nsamples num_rows",
@@ -116,8 +120,10 @@ _NOTES = {
         "a feature's type prepares its column, with options under 'features'; 'data.split' divides the rows",
     ("defaults default", ""): "options are given for each column under 'features'",
     ("backend engine executor", ""): "a spec runs where `dml run` is called: delete it",
-    ("hyperopt tuning tuner grid_search search param_grid optuna", ""):
-        "this version does not search for options: set them under 'model'",
+    ("min max minimum maximum lower upper from to start end", "tune.space.*"):
+        "a range is written low: NUMBER, high: NUMBER",
+    ("values options categories type distribution space scale", "tune.space.*"):
+        "write low and high, with log: true for orders of magnitude, or choices: [VALUE, VALUE]",
     ("gpu gpus cuda device accelerator use_gpu", ""): "training runs on processors: delete it",
     ("optimizer optim scheduler lr_scheduler", ""):
         "networks are trained by AdamW with a falling rate: delete it",

@@ -6,6 +6,8 @@ STEPS = {
     "split": "declarative_ml.steps.split",
     "profile": "declarative_ml.steps.profile",
     "prepare": "declarative_ml.steps.prepare",
+    "trial": "declarative_ml.steps.trial",
+    "tune": "declarative_ml.steps.tune",
     "train": "declarative_ml.steps.train",
     "ensemble": "declarative_ml.steps.ensemble",
     "leaderboard": "declarative_ml.steps.leaderboard",

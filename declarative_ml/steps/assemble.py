@@ -18,10 +18,9 @@ from declarative_ml.learning.calibration import Calibration, fit_calibration
 from declarative_ml.learning.ensembling import blend
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.learning.threshold import best_threshold
-from declarative_ml.models import MODELS
 from declarative_ml.models.base import load_state
 from declarative_ml.steps.context import StepContext, skip_reason
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
 from declarative_ml.steps.raw import Column, raw_inputs
 from declarative_ml.steps.table import read_schema
@@ -106,12 +105,13 @@ def _members(context: StepContext) -> list[Member]:
         folds = [context.inputs[role] for role in context.roles(f"member{number}.fold")]
         final = context.inputs[f"member{number}.final"]
         shipped = folds if skip_reason(final) is not None else [final]
+        model = tuned_model(context, options, f"member{number}.tune")
         checks = [np.load(folder / "check.npy") for folder in shipped]
         members.append(
             Member(
                 name=context.params["names"][number],
                 weight=weights[number],
-                fits=Fits(MODELS.parse(options), [load_state(folder / "state.npz") for folder in shipped]),
+                fits=Fits(model, [load_state(folder / "state.npz") for folder in shipped]),
                 check=sum(checks) / len(checks),
                 held_out=out_of_fold(context, folds) if folds else None,
             )

@@ -18,12 +18,11 @@ from declarative_ml.learning.ensembling import blend
 from declarative_ml.learning.intervals import interval
 from declarative_ml.learning.metrics import default_metric, score
 from declarative_ml.learning.task import predictions_from_margins
-from declarative_ml.models import MODELS
 from declarative_ml.models.base import load_state
 from declarative_ml.scoring.session import open_session
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.ensemble import fold_artifacts
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
 from declarative_ml.steps.raw import raw_inputs
 
@@ -83,7 +82,7 @@ def _calibrated_loss(task: Task, truth: np.ndarray, margins: np.ndarray) -> floa
 
 def _cost(context: StepContext, task: Task, number: int, folder: Path) -> dict[str, Any]:
     """Size and speed of the graph of one candidate alone, from the model of one fold."""
-    model = MODELS.parse(context.params["members"][number])
+    model = tuned_model(context, context.params["members"][number], f"member{number}.tune")
     columns = feature_columns(context)
     fits = Fits(model, [load_state(folder / "state.npz")])
     graph = model_graph(context, "candidate", task, columns, [fits], [1.0], Calibration(), 0.5)

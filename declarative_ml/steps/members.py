@@ -1,13 +1,15 @@
-"""What the folds of a member held out, put together."""
+"""The members of a blend: their options, and what their folds held out, put together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.task import Task
 from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import predictions_from_margins
+from declarative_ml.models import MODELS
+from declarative_ml.models.base import Model
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.split import TEST
 
@@ -36,6 +38,13 @@ def out_of_fold(context: StepContext, folders: Sequence[Path]) -> np.ndarray:
     for number, part in enumerate(parts):
         margins[fold == number] = part
     return margins
+
+
+def tuned_model(context: StepContext, options: Mapping[str, Any], role: str) -> Model:
+    """The model of the plan, with the options that tuning chose where there is an input `role`."""
+    if role not in context.inputs:
+        return MODELS.parse(options)
+    return MODELS.parse({**options, **context.read(role, "options.json")["options"]})
 
 
 def held_out_loss(task: Task, truth: np.ndarray, margins: np.ndarray) -> float:

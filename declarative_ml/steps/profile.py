@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.features import FEATURES
+from declarative_ml.learning.words import is_prose
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.split import TEST, VALIDATION
 from declarative_ml.steps.table import blocks, open_table, require_columns
@@ -147,18 +148,18 @@ def infer_feature(profile: ColumnProfile) -> tuple[dict[str, Any] | None, str]:
         feature = kind.infer(profile)
         if feature is not None:
             return feature.options(), ""
-    return None, "almost every row has a text of its own"
+    return None, "almost every row has a name or code of its own"
 
 
 def looks_like_id(profile: ColumnProfile) -> bool:
-    """Unique text, or unique whole numbers that fill their range as a counter does.
+    """Unique text that is no prose, or unique whole numbers that fill their range as a counter does.
 
     Unique measurements (whole numbers far apart) stay: being unique alone proves nothing for numbers.
     """
     if profile.rows < 20 or profile.missing or not profile.unique:
         return False
     if profile.dtype == "string":
-        return True
+        return not is_prose(profile.words, profile.lower)
     if profile.dtype != "int64" or profile.min is None or profile.max is None:
         return False
     return bool(profile.max - profile.min + 1 <= 2.0 * profile.rows)

@@ -8,7 +8,14 @@ from declarative_ml.core.atomic import read_json
 from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.learning.statistics import ColumnProfile
-from declarative_ml.report.content import MemberResult, ReportContent, SliceResult, StepResult
+from declarative_ml.report.content import (
+    MemberResult,
+    ReportContent,
+    SliceResult,
+    StepResult,
+    TrialResult,
+    TuningResult,
+)
 from declarative_ml.report.page import render_report
 from declarative_ml.steps.context import StepContext, skip_reason
 
@@ -19,6 +26,7 @@ _LIBRARIES = (
     "onnx",
     "onnxruntime",
     "lightgbm",
+    "optuna",
     "torch",
     "shap",
     "mlflow",
@@ -84,6 +92,7 @@ def content(context: StepContext) -> ReportContent:
         ],
         steps=_steps(context),
         **_candidates(context, assembly),
+        tunings=tunings(context),
         provenance=_provenance(context, assembly, split),
         commands={
             "Predict": f"dml predict {context.params['name']}.yaml new.csv -o predictions.csv",
@@ -102,6 +111,28 @@ def curves(context: StepContext) -> dict[str, list[dict[str, float]]]:
             curve = read_json(folder / "train.json")["curve"]
             if curve:
                 found[role.removeprefix("curve.")] = curve
+    return found
+
+
+def tunings(context: StepContext) -> list[TuningResult]:
+    """The searches for options, with all their trials."""
+    found = []
+    for role in context.inputs:
+        if role.startswith("tuned."):
+            tune = context.read(role, "tune.json")
+            trials = [
+                TrialResult(
+                    number=trial["trial"],
+                    score=trial.get("score"),
+                    options=trial.get("options", {}),
+                    whole=not trial.get("pruned", False),
+                    reason=trial.get("reason", ""),
+                )
+                for trial in tune["trials"]
+            ]
+            fields = {name: tune[name] for name in ("best", "leader", "given", "options", "importance")}
+            name = role.removeprefix("tuned.")
+            found.append(TuningResult(name, tune["metric"] or "", trials, **fields))
     return found
 
 

@@ -9,10 +9,10 @@ from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.graph.plan import Step
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.report import curves
+from declarative_ml.steps.report import curves, tunings
 from declarative_ml.store.bundle import MODEL, Bundle
 from declarative_ml.trackers import TRACKERS
-from declarative_ml.trackers.base import TrackContent, Tracker
+from declarative_ml.trackers.base import NestedRun, TrackContent, Tracker
 
 EXAMPLE_ROWS = 5
 
@@ -54,8 +54,24 @@ def content(context: StepContext) -> TrackContent:
         outputs=_outputs(manifest.task),
         example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
         requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
+        nested=_trials(context),
         register_as=track["register_as"],
     )
+
+
+def _trials(context: StepContext) -> list[NestedRun]:
+    """One run a trial that was measured: its options, and its score on the held-out rows."""
+    return [
+        NestedRun(
+            name=f"tune.{tuning.name}.trial{trial.number}",
+            params={**tuning.given, **trial.options},
+            metrics={f"{'held_out' if trial.whole else 'first_fold'}.{tuning.metric}": trial.score},
+            tags={"dml.trial": str(trial.number), "dml.chosen": str(trial.number == tuning.best).lower()},
+        )
+        for tuning in tunings(context)
+        for trial in tuning.trials
+        if trial.score is not None
+    ]
 
 
 def _metrics(context: StepContext) -> dict[str, float]:

@@ -14,10 +14,10 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
-from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.ensemble import left_out_reason
+from declarative_ml.steps.members import tuned_model
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -36,13 +36,10 @@ def run(context: StepContext) -> None:
         return
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
-    model = MODELS.parse(context.params["model"])
-    data = _open(context)
-    fitted_rows, held_out = _rows(context)
-    imbalance = context.params["imbalance"] if task.is_classification else "none"
-    if imbalance == "oversample":
-        fitted_rows = oversampled(fitted_rows, data.target[fitted_rows], context.params["seed"])
-    train = _weighted(data.take(fitted_rows), task, imbalance)
+    model = tuned_model(context, context.params["model"], "tune")
+    data = open_prepared(context)
+    fitted_rows, held_out = rows_of(context, context.params["fold"])
+    train = learned_from(context, task, data, fitted_rows)
     validation = data.take(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
     if fitted.cut:
@@ -81,9 +78,18 @@ def guard(context: StepContext) -> str | None:
     return None if context.params["refit"] or folds == 0 else "refit is off: the fold's model ships"
 
 
-def _open(context: StepContext) -> Dataset:
+def open_prepared(context: StepContext) -> Dataset:
+    """All rows, in the order of the split."""
     layout = Layout.model_validate(context.read("prepare", "encoding.json")["layout"])
     return open_dataset(context.inputs["prepare"], layout)
+
+
+def learned_from(context: StepContext, task: Task, data: Dataset, rows: np.ndarray) -> Dataset:
+    """The training rows at `rows`, weighted or drawn again as `imbalance` asks."""
+    imbalance = context.params["imbalance"] if task.is_classification else "none"
+    if imbalance == "oversample":
+        rows = oversampled(rows, data.target[rows], context.params["seed"])
+    return _weighted(data.take(rows), task, imbalance)
 
 
 def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
@@ -116,13 +122,12 @@ def oversampled(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate([rows, *drawn])
 
 
-def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the rows to fit on, and of those held out."""
+def rows_of(context: StepContext, number: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the rows to fit on with fold `number` held out (None: on all), and of those held out."""
     import numpy as np
 
     part = np.load(context.inputs["split"] / "part.npy")
     fold = np.load(context.inputs["split"] / "fold.npy")
-    number = context.params["fold"]
     if number is None:
         return np.flatnonzero(part != TEST), np.zeros(0, dtype=np.int64)
     held_out = fold == number

@@ -12,6 +12,16 @@ from declarative_ml.core.component import Component
 
 
 @dataclass(frozen=True)
+class NestedRun:
+    """One trial of the run: a run of its own below it."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrackContent:
     """One run to record. Everything optional is left out of the tracker when it is empty."""
 
@@ -46,6 +56,7 @@ class TrackContent:
     """A few rows of typed input columns: column -> values of equal length."""
     requirements: Sequence[str] = ()
     """What the model needs to run, for pip; never inferred."""
+    nested: Sequence[NestedRun] = ()
     register_as: str | None = None
     """Name in the model registry; None: not registered."""
 

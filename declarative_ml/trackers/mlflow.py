@@ -13,7 +13,7 @@ from pydantic import Field
 
 from declarative_ml.core.faults import fault_point
 from declarative_ml.trackers import mlflow_entities as entities
-from declarative_ml.trackers.base import TrackContent, Tracker
+from declarative_ml.trackers.base import NestedRun, TrackContent, Tracker
 from declarative_ml.trackers.mlflow_model import log_model, register
 from declarative_ml.trackers.mlflow_store import (
     KEY_TAG,
@@ -27,6 +27,11 @@ from declarative_ml.trackers.mlflow_store import (
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+
+_PARENT_TAG = "mlflow.parentRunId"
+"""By this tag MLflow knows the runs below a run. They have no key: `find` is about whole runs."""
+_MOST_NESTED = 10_000
 
 
 class MLflowTracker(Tracker):
@@ -86,9 +91,16 @@ def _remove_unfinished(client: Any, key: str) -> str | None:
         models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
         for model in models:
             client.delete_logged_model(model.model_id)
+        for nested in _nested_runs_of(client, run):
+            client.delete_run(nested.info.run_id)
         client.set_terminated(run_id, "KILLED")
         client.delete_run(run_id)
     return finished
+
+
+def _nested_runs_of(client: Any, run: Run) -> list[Run]:
+    found = f"tags.`{_PARENT_TAG}` = '{run.info.run_id}'"
+    return list(client.search_runs([run.info.experiment_id], found, max_results=_MOST_NESTED))
 
 
 def _write_run(client: Any, store: Store, experiment_id: str, content: TrackContent) -> str:
@@ -104,6 +116,8 @@ def _write_run(client: Any, store: Store, experiment_id: str, content: TrackCont
             if content.model is not None:
                 model_id = log_model(client, experiment_id, run_id, content, Path(scratch) / "model")
         _log_metrics(client, run_id, content, model_id)
+        for nested in content.nested:
+            _write_nested(client, experiment_id, run_id, nested)
         fault_point("track:metrics")
         if content.register_as and model_id is not None:
             register(client, store, run_id, model_id, content)
@@ -114,6 +128,22 @@ def _write_run(client: Any, store: Store, experiment_id: str, content: TrackCont
         if not finished:
             _mark_failed(client, run_id)
     return run_id
+
+
+def _write_nested(client: Any, experiment_id: str, parent: str, nested: NestedRun) -> None:
+    from mlflow.entities import Metric, Param
+
+    tags = {**nested.tags, _PARENT_TAG: parent, "mlflow.source.name": "dml", "mlflow.source.type": "LOCAL"}
+    run = client.create_run(experiment_id, tags=tags, run_name=nested.name)
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run.info.run_id,
+        metrics=[
+            Metric(name, value, now, step) for name, value, step in entities.final_points(nested.metrics)
+        ],
+        params=[Param(name, value) for name, value in entities.flatten(nested.params).items()],
+    )
+    client.set_terminated(run.info.run_id, "FINISHED")
 
 
 def _mark_failed(client: Any, run_id: str) -> None:

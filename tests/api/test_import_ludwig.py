@@ -108,7 +108,9 @@ LAYERS = "combiner: {num_fc_layers: 1, output_size: 8}\n"
                     "source": "data.csv",
                     "split": {"method": "random", "stratify": "user", "validation": 0.2, "test": 0.2},
                 },
-                "features": {"user": "category", "year": {"type": "number", "scale": "minmax"}},
+                "features": {
+                    "user": "category", "year": {"type": "number", "scale": "minmax"}, "title": "text",
+                },
                 "model": "mlp",
             },
         ),
@@ -123,7 +125,8 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "theirs", "verdict", "why"),
     [
-        ("accounts_text", "input_features[1].encoder.trainable", "left_out", "no feature type for free text"),
+        ("accounts_text", "input_features[1].encoder.type", "changed", "pairs of words by TF-IDF"),
+        ("accounts_text", "input_features[1].encoder.trainable", "left_out", "Ludwig's encoder"),
         ("accounts_text", "input_features[3].preprocessing.lowercase", "left_out", "lower"),
         ("particles_gbm", "trainer.lerning_rate", "left_out", "did you mean 'learning_rate'?"),
         ("particles_gbm", "trainer.min_data_in_leaf", "left_out", "greater than or equal to 1"),
@@ -202,6 +205,31 @@ def test_options(text: str, theirs: str, expected: str, why: str, tmp_path: Path
     entry = entry_of(imported("ludwig", INPUTS + OUTPUTS + text, tmp_path), theirs)
     assert entry.verdict == expected
     assert why in entry.why
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "expected", "verdict"),
+    [
+        ("most_common: 500", {"max_terms": 500}, "carried"),
+        ("most_common: 0", {}, "left_out"),
+        ("ngram_size: 3", {"ngrams": 3}, "carried"),
+        ("ngram_size: 4", {}, "left_out"),
+        ("lowercase: true", {}, "carried"),
+        ("lowercase: false", {}, "left_out"),
+        ("tokenizer: space", {}, "changed"),
+        ("max_sequence_length: 100", {}, "left_out"),
+        ("missing_value_strategy: drop_row", {}, "changed"),
+    ],
+)
+def test_options_of_a_text(
+    preprocessing: str, expected: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
+    text = f"input_features: [{{name: a, type: text, preprocessing: {{{preprocessing}}}}}]\n"
+    found = imported("ludwig", text + OUTPUTS, tmp_path)
+    feature = written(found)["features"]["a"]
+    assert feature == ({"type": "text", **expected} if expected else "text")
+    key = preprocessing.partition(":")[0]
+    assert entry_of(found, f"input_features[0].preprocessing.{key}").verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ OPTIONS = [
     {"type": "category", "max_levels": 2, "min_count": 1, "unseen": "missing"},
     {"type": "binary"},
     {"type": "date"},
+    {"type": "text"},
+    {"type": "text", "ngrams": 3, "max_terms": 4, "min_count": 5, "components": 2},
 ]
 
 

@@ -60,6 +60,21 @@ def test_fits_side_by_side_have_the_clock_twice(now: dict[str, float]) -> None:
     assert start(jobs=9).begin(STEPS[0])() <= start().training_ends
 
 
+def test_a_trial_has_what_its_search_has(now: dict[str, float]) -> None:
+    trials = [
+        Step(id=f"tune.a.trial{number}", kind="trial", title="", effort=1.0, optional=True)
+        for number in range(3)
+    ]
+    found = Clock([*trials, fit("train.a.fold0", 1.0)], Budget(100.0, started=1000.0), jobs=2)
+    left = found.training_ends - 1000.0
+    deadline = found.begin(trials[0])
+    assert deadline() == pytest.approx(1000.0 + 0.75 * left), "one search, however many run side by side"
+    found.end(trials[1], seconds=0.0)
+    assert deadline() == pytest.approx(1000.0 + 2 / 3 * left)
+    found.end(trials[2], seconds=0.0, skipped=True)
+    assert deadline() == pytest.approx(1000.0 + 2 / 3 * left), "the time of one that is left out stays"
+
+
 def test_other_steps_have_until_the_end(now: dict[str, float]) -> None:
     assert start().begin(READ)() == 1100.0
 

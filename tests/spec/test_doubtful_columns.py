@@ -203,8 +203,9 @@ SILENT = {
         "category",
         [f"text about {letters(n)}" for n in N],
         "learned from values that repeat",
-        "repeats",
+        "write text",
     ),
+    "shapes": ("category", [f"{letters(n)} {letters(n + 7)}" for n in N], "that repeat", "repeats"),
     "numbers": ("category", [n + 0.5 for n in N], "learned from values that repeat", "write number"),
     "dates": ("category", DATES, "learned from values that repeat", "write date"),
 }
@@ -246,7 +247,7 @@ def test_what_a_run_leaves_out_by_itself_is_not_said(problems: Problems, folder:
     assert said == {"counter-of-tens", "counter-with-decimals"}
     kept = _features_of_a_run(folder / "t.csv")
     assert said <= kept
-    assert kept - said == {"z", "y", "numbers", "dates"}
+    assert kept - said == {"z", "y", "text", "numbers", "dates"}
 
 
 def _features_of_a_run(path: Path) -> set[str]:

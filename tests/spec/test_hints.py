@@ -91,10 +91,12 @@ def _sections() -> dict[str, set[str]]:
         "data": {"source": {}, "split": {}},
         "features": {"a": {}},
         "model": {},
+        "tune": {"space": {"a": {}}},
         "evaluate": {"threshold": {}},
     }
     paths = [(), ("data",), ("data", "source"), ("data", "split"), ("features", "a"), ("model",), ("target",),
-             ("evaluate",), ("evaluate", "threshold"), ("explain",), ("track",), ("resources",)]  # fmt: skip
+             ("tune",), ("tune", "space", "a"), ("evaluate",), ("evaluate", "threshold"), ("explain",),
+             ("track",), ("resources",)]  # fmt: skip
     return {section_of(path): {key for m in branches_at(data, path) for key in keys_of(m)} for path in paths}
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from declarative_ml.core.errors import DmlError
 from declarative_ml.trackers import TRACKERS
-from declarative_ml.trackers.base import TrackContent
+from declarative_ml.trackers.base import NestedRun, TrackContent
 from declarative_ml.trackers.mlflow import MLflowTracker
 from declarative_ml.trackers.mlflow_store import connect, create_database, locate
 
@@ -139,6 +139,46 @@ def test_what_a_killed_process_left_is_replaced(
     assert [version.run_id for version in client.search_model_versions("name = 'adult'")] == [run_id]
     experiment = client.get_experiment_by_name("adult").experiment_id
     assert [model.source_run_id for model in client.search_logged_models([experiment])] == [run_id]
+
+
+def nested_runs(workspace: Path) -> list[Any]:
+    client = connect(locate(workspace, None))
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run for run in client.search_runs(experiments) if "mlflow.parentRunId" in run.data.tags]
+
+
+def test_nested_runs_lie_below_their_run(workspace: Path, make_content: MakeContent) -> None:
+    nested = [
+        NestedRun("trial0", {"rate": 0.1, "layers": [4, 4]}, {"held_out.rmse": 2.5}, {"dml.trial": "0"}),
+        NestedRun("trial1", {"rate": None}, {"held_out.rmse": float("nan")}),
+    ]
+    tracker = MLflowTracker()
+    run_id = tracker.log(workspace, make_content(model=None, nested=nested))
+    assert tracker.log(workspace, make_content(model=None, nested=nested)) == run_id
+    found = {run.info.run_name: run for run in nested_runs(workspace)}
+    assert set(found) == {"trial0", "trial1"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {run_id}
+    assert found["trial0"].data.params == {"rate": "0.1", "layers": "[4, 4]"}
+    assert found["trial0"].data.metrics == {"held_out.rmse": 2.5}
+    assert found["trial1"].data.params == found["trial1"].data.metrics == {}
+
+
+def test_nested_runs_go_with_the_run_that_was_killed(workspace: Path, make_content: MakeContent) -> None:
+    script = f"""
+        from pathlib import Path
+        from declarative_ml.trackers import TRACKERS
+        from declarative_ml.trackers.base import NestedRun, TrackContent
+        content = TrackContent("key-1", "adult", "first", nested=[NestedRun("a"), NestedRun("b")])
+        TRACKERS.parse("mlflow").log(Path({str(workspace)!r}), content)
+    """
+    environment = {**os.environ, "DML_FAULT": "track:finish"}
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(nested_runs(workspace)) == 2
+    run_id = MLflowTracker().log(workspace, make_content(model=None, nested=[NestedRun("c")]))
+    assert [(run.info.run_name, run.data.tags["mlflow.parentRunId"]) for run in nested_runs(workspace)] == [
+        ("c", run_id)
+    ]
 
 
 def test_a_failed_log_is_marked_and_can_be_repeated(
