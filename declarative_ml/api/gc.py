@@ -13,6 +13,8 @@ def collect_garbage(workspace: Workspace, keep: int) -> tuple[int, int]:
     """Delete what the `keep` newest runs do not use. Returns (artifacts deleted, bytes freed)."""
     runs = list(islice(workspace.runs(), keep))
     keys = {step_key(document) for run in runs for document in run.record.get("documents", {}).values()}
+    # What the clock has cut is kept under a key of its own.
+    keys |= {key for run in runs for key in run.record.get("kept_under", ())}
     return workspace.store.sweep(keys, keep_since=min(map(_started, filter(_unfinished, runs)), default=inf))
 
 

@@ -99,6 +99,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
         "digests": {step: action.digest for step, action in outcome.actions.items()},
         "documents": outcome.documents,
+        "kept_under": sorted(action.key for action in outcome.actions.values()),
         "result": result,
     }
     write_json(folder / RUN_FILE, record)

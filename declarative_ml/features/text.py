@@ -64,6 +64,7 @@ class Text(Feature):
         "fewer again from 65,000 rows on; and never more than the terms allow",
     )
     raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "threadpoolctl")
 
     @classmethod
     def infer(cls, column: ColumnProfile) -> Text | None:

@@ -326,9 +326,12 @@ class _Run:
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint, atomically."""
+        """Write the checkpoint, atomically. What the deadline has cut is no place to go on from: the
+        checkpoint before it is, for a run with more time."""
         import torch
 
+        if self.cut:
+            return
         content = {
             "position": asdict(self.position),
             "optimizer": self.optimizer.content(),

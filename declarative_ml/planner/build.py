@@ -145,6 +145,7 @@ class _Builder:
         named = {} if features == "auto" else {name: item.options() for name, item in features.items()}
         tables = {"table": self.table, "split": "split"}
         shelf = tuple(FEATURES.module(name) for name in FEATURES)
+        learned_with = [library for feature in FEATURES.classes() for library in feature.libraries]
         profile = Step(
             id="profile",
             kind="profile",
@@ -167,7 +168,7 @@ class _Builder:
             params={"weight": spec.weight, "seed": spec.seed, "background": spec.explain.background},
             inputs={**tables, "profile": "profile"},
             components=shelf,
-            libraries=_ARROW,
+            libraries=tuple(dict.fromkeys([*_ARROW, *learned_with])),
         )
         return [profile, prepare]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -84,17 +84,14 @@ class SqlSource(Source):
                 f"the address in {self.url.reference} is none of a database that can be read",
                 hint=f"it begins with {known}",
             )
-        try:
-            opened = _DRIVERS[scheme](url, query)
-            reader = opened.__enter__()
-        except DmlError:
-            raise
-        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
-            raise self._refused("the database refuses", error) from None
-        try:
+        with ExitStack() as opened:
+            try:
+                reader = opened.enter_context(_DRIVERS[scheme](url, query))
+            except DmlError:
+                raise
+            except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+                raise self._refused("the database refuses", error) from None
             yield reader
-        finally:
-            opened.__exit__(None, None, None)
 
     def _refused(self, what: str, error: Exception) -> DataError:
         said = " ".join(self.url.redact(str(error)).split())[:300]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from declarative_ml.core.atomic import read_json
+from declarative_ml.core.optional import installed
 from declarative_ml.graph.plan import Step
 
 SHORTEST = 0.3
@@ -53,6 +54,11 @@ class StepContext:
     def is_late(self) -> bool:
         """Whether so little time is left that nothing should be begun."""
         return self.deadline is not None and self.deadline() - time.monotonic() < SHORTEST
+
+    def absent_library(self) -> str | None:
+        """Why an optional step is left out: a library of it that is not installed."""
+        absent = [name for name in self.step.libraries if self.step.optional and not installed(name)]
+        return f"{absent[0]} is not installed" if absent else None
 
     @property
     def params(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
-from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
@@ -63,10 +62,9 @@ def _ship_the_folds(context: StepContext) -> None:
 def guard(context: StepContext) -> str | None:
     """Why this fit is not needed or not possible, if so."""
     fold, folds = context.params["fold"], context.read("split", "split.json")["folds"]
-    if context.step.optional:
-        absent = [name for name in context.step.libraries if not installed(name)]
-        if absent:
-            return f"{absent[0]} is not installed"
+    absent = context.absent_library()
+    if absent is not None:
+        return absent
     if "ensemble" in context.inputs:
         left_out = left_out_reason(context.read("ensemble", "ensemble.json"), context.params["name"])
         if left_out is not None:

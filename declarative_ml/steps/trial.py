@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import StepFailed
-from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.metric_names import METRICS, default_metric
 from declarative_ml.learning.metrics import score
@@ -98,10 +97,9 @@ def _skip(context: StepContext, reason: str) -> None:
 
 def _guard(context: StepContext, folds: int, earlier: Sequence[dict[str, Any]]) -> str | None:
     """Why this trial is not needed or not possible, if so."""
-    if context.step.optional:
-        absent = [name for name in context.step.libraries if not installed(name)]
-        if absent:
-            return f"{absent[0]} is not installed"
+    absent = context.absent_library()
+    if absent is not None:
+        return absent
     if folds == 0:
         return "no rows are held out"
     if context.params["trial"] and not (earlier and earlier[0]["trial"] == 0):

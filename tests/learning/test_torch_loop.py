@@ -295,3 +295,14 @@ def test_a_deadline_that_does_not_come_changes_nothing(tmp_path: Path) -> None:
     )
     assert not timed.cut
     assert same(plain, timed)
+
+
+def test_a_run_with_more_time_is_not_misled_by_one_that_was_cut(tmp_path: Path) -> None:
+    times = iter([1e12] * 20 + [-1.0] * 99)
+    scratch = tmp_path / "shared"
+    options = {"identity": "noisy", "progress": silent, "checkpoint_seconds": 0.0}
+    cut = train_network(Noisy(), SETTINGS, scratch=scratch, deadline=lambda: next(times), **options)
+    assert cut.cut
+    whole = train_network(Noisy(), SETTINGS, scratch=scratch, **options)
+    assert not whole.cut
+    assert same(whole, run(tmp_path / "alone"))
