@@ -72,7 +72,7 @@ def _inspect(
 ) -> StepState:
     waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
     if waiting:
-        return StepState(step, "unknown", f"known after {', '.join(dict.fromkeys(waiting))}")
+        return StepState(step, "unknown", f"known after {_listed(list(dict.fromkeys(waiting)))}")
     inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
@@ -84,6 +84,15 @@ def _inspect(
         why = action.detail or "nothing that it depends on has changed"
         return StepState(step, state, why, key, action.digest, action.seconds)
     return StepState(step, "run", _why(last, document), key)
+
+
+_NAMED = 4
+"""Steps that are named; of more, their number is enough."""
+
+
+def _listed(steps: list[str]) -> str:
+    more = len(steps) - _NAMED
+    return ", ".join(steps) if more <= 1 else f"{', '.join(steps[:_NAMED])} and {more} more"
 
 
 def _is_done(step: Step, workspace: Workspace, key: str) -> bool:

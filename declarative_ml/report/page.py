@@ -46,7 +46,7 @@ def render_report(content: ReportContent) -> str:
         members=_members(content),
         blend=wording.blend_sentence(content),
         leaderboard=any(member.score is not None for member in content.members),
-        primary=content.primary,
+        primary=wording.metric_title(content.primary),
         tunings=tuning_parts(tuple(content.tunings)),
         cards=cards,
         hidden_columns=hidden_columns,

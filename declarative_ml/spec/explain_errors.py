@@ -3,86 +3,38 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from declarative_ml.core.component import Component
-from declarative_ml.core.duration import PATTERN as DURATION
 from declarative_ml.core.errors import Problem
 from declarative_ml.core.secret import IN_CLEAR
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.choices import choice_hint, choose, either, right_choice, special_tag
+from declarative_ml.spec.findings import EXPECTED, Finding, Words
 from declarative_ml.spec.format_version import version_fault
 from declarative_ml.spec.hints import Wrong, about, hint_for
 from declarative_ml.spec.letters import shortened
 from declarative_ml.spec.planned import is_planned_key, is_planned_value
-from declarative_ml.spec.positions import Node, Path, Place, Positions, dotted
+from declarative_ml.spec.positions import Path, Place, Positions, dotted
 from declarative_ml.spec.shapes import TAGS, keys_of, models_at, tag_of
-from declarative_ml.spec.unknown_keys import Meant, what_type_was_meant, what_was_meant
+from declarative_ml.spec.unknown_keys import what_type_was_meant, what_was_meant
+from declarative_ml.spec.wrong_values import (
+    RANGE,
+    out_of_range,
+    secret_in_clear,
+    wrong_form,
+    wrong_length,
+    wrong_size,
+)
 
-_EXPECTED = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-_RANGE = {
-    "greater_than": ("above", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("below", "lt"),
-    "less_than_equal": ("at most", "le"),
-}
 _MOST_CHOICES = 6
 """With more of them a message gives their number only."""
 
 _GUESSES = 200
 """With more problems than this the file is no spec: guesses at the rest would only take time."""
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """One pydantic error with its real path, and the value that stands there."""
-
-    error: ErrorDetails
-    path: Path
-    value: Any
-    node: Node | None = None
-
-    @property
-    def kind(self) -> str:
-        return self.error["type"]
-
-    @property
-    def context(self) -> dict[str, Any]:
-        return self.error.get("ctx", {})
-
-    @property
-    def is_mismatch(self) -> bool:
-        """Whether the value as a whole is not of the kind that one branch of a union wants."""
-        return self.kind in _EXPECTED or self.kind == "literal_error"
-
-
-@dataclass(frozen=True)
-class _Words:
-    """What is said about a finding."""
-
-    code: str
-    message: str
-    hint: str
-    at_key: bool = False
-    path: Path | None = None
-    meant: Meant | None = None
-    """For an unknown key."""
 
 
 def real_path(location: tuple[int | str, ...], data: Any, kind: str) -> Path:
@@ -114,10 +66,10 @@ def faults(errors: Iterable[ErrorDetails], data: Any) -> list[tuple[Path, str]]:
     return [(group[0].path, group[0].kind) for group in _meant(_findings(errors, data, Positions()))]
 
 
-def _findings(errors: Iterable[ErrorDetails], data: Any, positions: Positions) -> list[_Finding]:
+def _findings(errors: Iterable[ErrorDetails], data: Any, positions: Positions) -> list[Finding]:
     paths = [(error, real_path(error["loc"], data, error["type"])) for error in errors]
     nodes = positions.nodes
-    return [_Finding(error, path, _value_at(data, path), nodes.get(path)) for error, path in paths]
+    return [Finding(error, path, _value_at(data, path), nodes.get(path)) for error, path in paths]
 
 
 def _is_tag(data: Any, part: str | int) -> bool:
@@ -140,9 +92,9 @@ def _value_at(data: Any, path: Path) -> Any:
     return data
 
 
-def _meant(findings: list[_Finding]) -> list[list[_Finding]]:
+def _meant(findings: list[Finding]) -> list[list[Finding]]:
     """Findings that belong together: all that is wrong with one value, without foreign branches."""
-    groups: dict[Path, list[_Finding]] = {}
+    groups: dict[Path, list[Finding]] = {}
     for finding in findings:
         # Entries with faults of their own are not counted, so a list may look shorter than it is.
         if finding.kind != "too_short" or len(finding.value) < finding.context["min_length"]:
@@ -158,13 +110,13 @@ def _meant(findings: list[_Finding]) -> list[list[_Finding]]:
     return meant
 
 
-def _without_consequences(said: list[tuple[_Finding, _Words]]) -> list[tuple[_Finding, _Words]]:
+def _without_consequences(said: list[tuple[Finding, Words]]) -> list[tuple[Finding, Words]]:
     """Without the keys that are missing because they are misspelled, and what follows from a missing type."""
     meant = [words.meant.path for _, words in said if words.meant and words.meant.path]
     begun = {path[:length] for path in meant for length in range(1, len(path) + 1)}
     retyped = {path[:-1] for path in meant if path[-1] in ("type", "method")}
 
-    def follows(finding: _Finding, words: _Words) -> bool:
+    def follows(finding: Finding, words: Words) -> bool:
         if finding.kind == "missing":
             return finding.path in begun
         return words.meant is not None and words.meant.by_type and finding.path[:-1] in retyped
@@ -172,7 +124,7 @@ def _without_consequences(said: list[tuple[_Finding, _Words]]) -> list[tuple[_Fi
     return [(finding, words) for finding, words in said if not follows(finding, words)]
 
 
-def _problem(finding: _Finding, words: _Words, positions: Positions) -> Problem:
+def _problem(finding: Finding, words: Words, positions: Positions) -> Problem:
     path = finding.path if words.path is None else words.path
     place: Place = positions.key(path) if words.at_key else positions.value(path)
     # An argument that holds a secret is not repeated.
@@ -183,22 +135,22 @@ def _problem(finding: _Finding, words: _Words, positions: Positions) -> Problem:
     )  # fmt: skip
 
 
-def _explain(group: list[_Finding], data: Any, *, guess: bool = True) -> _Words:
+def _explain(group: list[Finding], data: Any, *, guess: bool = True) -> Words:
     first = group[0]
     if first.is_mismatch:
         return _mismatch(group, data)
-    if first.kind in _RANGE:
-        return _out_of_range(first, data)
-    special: dict[str, Callable[[_Finding, Any], _Words]] = {
-        IN_CLEAR: _secret_in_clear,
+    if first.kind in RANGE:
+        return out_of_range(first, data)
+    special: dict[str, Callable[[Finding, Any], Words]] = {
+        IN_CLEAR: secret_in_clear,
         "missing": _missing_key,
         "union_tag_not_found": _missing_tag,
         "union_tag_invalid": _unknown_tag,
-        "string_pattern_mismatch": _wrong_form,
-        "string_too_short": _wrong_size,
-        "string_too_long": _wrong_size,
-        "too_short": _wrong_length,
-        "too_long": _wrong_length,
+        "string_pattern_mismatch": wrong_form,
+        "string_too_short": wrong_size,
+        "string_too_long": wrong_size,
+        "too_short": wrong_length,
+        "too_long": wrong_length,
         "spec_version": _wrong_version,
     }
     if first.kind == "extra_forbidden":
@@ -210,10 +162,10 @@ def _explain(group: list[_Finding], data: Any, *, guess: bool = True) -> _Words:
         message = f"{message[:1].lower()}{message[1:]}"
     where = f"{dotted(first.path)}: " if first.path else ""
     hint = _hint_of_rule(first, message, data)
-    return _Words("DML018", f"{where}{message}", hint, at_key=isinstance(first.value, dict))
+    return Words("DML018", f"{where}{message}", hint, at_key=isinstance(first.value, dict))
 
 
-def _hint_of_rule(finding: _Finding, message: str, data: Any) -> str:
+def _hint_of_rule(finding: Finding, message: str, data: Any) -> str:
     """The way out of what a section's own check refused: of two keys that it names keep one."""
     names = quoted(message)
     if message.startswith("give either") and isinstance(finding.value, dict):
@@ -224,13 +176,13 @@ def _hint_of_rule(finding: _Finding, message: str, data: Any) -> str:
     return about(finding.path, data)
 
 
-def _mismatch(group: list[_Finding], data: Any) -> _Words:
+def _mismatch(group: list[Finding], data: Any) -> Words:
     path, value = group[0].path, group[0].value
     name = dotted(path) or "the spec"
     if value is None:
-        return _Words("DML019", f"{name} has no value", _fill(group[0], data), at_key=True)
+        return Words("DML019", f"{name} has no value", _fill(group[0], data), at_key=True)
     choices = [choice for finding in group for choice in quoted(finding.context.get("expected", ""))]
-    kinds = list(dict.fromkeys(_EXPECTED[each.kind] for each in group if each.kind in _EXPECTED))
+    kinds = list(dict.fromkeys(EXPECTED[each.kind] for each in group if each.kind in EXPECTED))
     node = group[0].node
     width = node.place.width if node is not None and node.place.line else 0
     length = len(value) if isinstance(value, str) else 0
@@ -244,10 +196,10 @@ def _mismatch(group: list[_Finding], data: Any) -> _Words:
     if choices and not kinds:
         known = right_choice(str(value).lower(), choices) if isinstance(value, bool) else None
         hint = known or (hint if isinstance(value, list) else choose(choices))
-    return _Words("DML015", f"{name} must be {wanted}, not {described(value)}", hint)
+    return Words("DML015", f"{name} must be {wanted}, not {described(value)}", hint)
 
 
-def _fill(finding: _Finding, data: Any) -> str:
+def _fill(finding: Finding, data: Any) -> str:
     """What to do about a key with nothing behind it."""
     path = finding.path
     if finding.node is not None and finding.node.text and isinstance(path[-1], int):
@@ -274,11 +226,11 @@ def _short_form(path: Path, data: Any) -> str:
     return short.get(dotted(path), "")
 
 
-def _bad_choice(name: str, wrong: Wrong) -> _Words:
+def _bad_choice(name: str, wrong: Wrong) -> Words:
     if is_planned_value(str(wrong.value)):
         message = f"{name}: {wrong.value!r} is not available in this version"
-        return _Words("DML013", message, choose([*wrong.choices, *wrong.kinds]))
-    return _Words("DML016", f"{name} cannot be {wrong.value!r}", choice_hint(wrong))
+        return Words("DML013", message, choose([*wrong.choices, *wrong.kinds]))
+    return Words("DML016", f"{name} cannot be {wrong.value!r}", choice_hint(wrong))
 
 
 def _plain(choice: str) -> str:
@@ -302,118 +254,62 @@ def described(value: Any) -> str:
     return "nothing"
 
 
-def _out_of_range(finding: _Finding, data: Any) -> _Words:
-    words, limit = _RANGE[finding.kind]
-    bound = finding.context[limit]
-    found = f"{finding.value:g}" if isinstance(finding.value, float) else finding.value
-    message = f"{dotted(finding.path)} must be {words} {bound:,.15g}, not {found}"
-    share = limit in ("lt", "le") and bound == 1 and 2 <= finding.value <= 100
-    hint = f"a share: write {finding.value / 100:g}" if share else about(finding.path, data)
-    return _Words("DML017", message, hint)
-
-
-def _wrong_length(finding: _Finding, data: Any) -> _Words:
-    least, most = finding.context.get("min_length"), finding.context.get("max_length")
-    wanted = f"at least {least}" if finding.kind == "too_short" else f"at most {most}"
-    found = finding.context.get("actual_length")
-    name = dotted(finding.path)
-    plural = "entry" if wanted.endswith(" 1") else "entries"
-    hint = about(finding.path, data)
-    return _Words("DML017", f"{name} needs {wanted} {plural}, found {found}", hint, at_key=True)
-
-
-def _secret_in_clear(finding: _Finding, data: Any) -> _Words:
-    """Without the value."""
-    name = dotted(finding.path)
-    hint = "write where it is kept: ${env:NAME} or ${file:path}"
-    if finding.value is None:
-        return _Words("DML019", f"{name} has no value", hint, at_key=True)
-    return _Words("DML026", f"{name} is a secret, and is given in clear", hint)
-
-
-_DELIMITERS = {"tab": r"\t", r"\t": r"\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
-
-
-def _wrong_size(finding: _Finding, data: Any) -> _Words:
-    """A text that is empty, or longer than it may be."""
-    name, most = dotted(finding.path), finding.context.get("max_length")
-    if finding.kind == "string_too_short":
-        return _Words("DML018", f"{name} must not be empty", about(finding.path, data))
-    limit = "one character" if most == 1 else f"at most {most} characters"
-    meant = _DELIMITERS.get(str(finding.value).lower()) if finding.path[-1] == "delimiter" else None
-    hint = f'write "{meant}"' if meant else about(finding.path, data)
-    return _Words("DML018", f"{name} must be {limit}, not {finding.value!r}", hint)
-
-
-def _wrong_form(finding: _Finding, data: Any) -> _Words:
-    name, value = dotted(finding.path), str(finding.value)
-    if finding.context["pattern"] == DURATION:
-        return _Words("DML018", f"{name}: {value!r} is no span of time", "write it so: 90s, 5m or 1h30m")
-    if finding.path != ("name",):
-        message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
-        return _Words("DML018", message, about(finding.path, data))
-    message = f"name {value!r} must be at most 63 lower-case letters, digits and inner hyphens"
-    ascii_only = unicodedata.normalize("NFKD", value.lower()).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:63].rstrip("-")
-    return _Words("DML018", message, f"for example {slug or 'churn-model'}")
-
-
-def _wrong_version(finding: _Finding, data: Any) -> _Words:
+def _wrong_version(finding: Finding, data: Any) -> Words:
     written = finding.node.text if finding.node is not None else None
     message, hint = version_fault(finding.value, written) or (finding.error["msg"], about(finding.path, data))
-    return _Words("DML030", message, hint)
+    return Words("DML030", message, hint)
 
 
-def _missing_key(finding: _Finding, data: Any) -> _Words:
+def _missing_key(finding: Finding, data: Any) -> Words:
     *parents, key = finding.path
     parent = tuple(parents)
     where = dotted(parent) or "the spec"
     example = about(finding.path, data)
     hint = f"add {example.removeprefix('for example ')}" if example.startswith("for") else f"add '{key}: …'"
-    return _Words("DML014", f"{where} needs the key '{key}'", hint, at_key=True, path=parent)
+    return Words("DML014", f"{where} needs the key '{key}'", hint, at_key=True, path=parent)
 
 
-def _missing_tag(finding: _Finding, data: Any) -> _Words:
+def _missing_tag(finding: Finding, data: Any) -> Words:
     tag = _tag(finding)
     message = f"{dotted(finding.path)} needs the key '{tag}'"
     meant = what_type_was_meant(finding.path, data)
     if meant:
-        return _Words("DML014", message, meant[0], at_key=True, path=meant[1])
+        return Words("DML014", message, meant[0], at_key=True, path=meant[1])
     tags = [tag_of(model) for model in models_at(data, finding.path)]
     names = either([each[1] for each in tags if each])
-    return _Words("DML014", message, f"add '{tag}: …': {names}", at_key=True)
+    return Words("DML014", message, f"add '{tag}: …': {names}", at_key=True)
 
 
-def _tag(finding: _Finding) -> str:
+def _tag(finding: Finding) -> str:
     return str(finding.context["discriminator"]).strip("'")
 
 
-def _unknown_tag(finding: _Finding, data: Any) -> _Words:
+def _unknown_tag(finding: Finding, data: Any) -> Words:
     tag, path = _tag(finding), finding.path
     value = str(finding.context["tag"])
     choices = quoted(finding.context["expected_tags"])
     where = dotted(path)
     if is_planned_value(value):
         message = f"{where}: {tag} {value!r} is not available in this version"
-        return _Words("DML013", message, choose(choices), path=(*path, tag))
+        return Words("DML013", message, choose(choices), path=(*path, tag))
     hint = right_choice(value, choices) or special_tag(path, value, data) or choose(choices)
-    return _Words("DML016", f"unknown {tag} {value!r} in {where}", hint, path=(*path, tag))
+    return Words("DML016", f"unknown {tag} {value!r} in {where}", hint, path=(*path, tag))
 
 
-def _unknown_key(finding: _Finding, data: Any, *, guess: bool) -> _Words:
+def _unknown_key(finding: Finding, data: Any, *, guess: bool) -> Words:
     *parents, last = finding.path
     parent, key = tuple(parents), str(last)
     where = f" in {dotted(parent)}" if parent else ""
     if is_planned_key(dotted(parent), key):
-        return _Words("DML013", f"'{key}'{where} is not available in this version", "delete it", at_key=True)
+        return Words("DML013", f"'{key}'{where} is not available in this version", "delete it", at_key=True)
     if key == "<<":
         hint = "YAML 1.2 has no merge keys: repeat the keys, or use profiles"
-        return _Words("DML012", f"unknown key '<<'{where}", hint, at_key=True)
+        return Words("DML012", f"unknown key '<<'{where}", hint, at_key=True)
     tags = [tag for model in models_at(data, parent) if (tag := tag_of(model))]
     chosen = tags[0] if len(tags) == 1 and parent else None
     message = f"unknown key '{key}'{where}" + (f" ({chosen[0]} {chosen[1]})" if chosen else "")
     meant = what_was_meant(key, parent, data, guess=guess)
-    return _Words("DML012", message, meant.hint, at_key=True, meant=meant)
+    return Words("DML012", message, meant.hint, at_key=True, meant=meant)
 
 
 def quoted(text: str) -> list[str]:

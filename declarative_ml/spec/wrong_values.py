@@ -1,0 +1,78 @@
+"""Values of the right kind that are not possible, in plain words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from declarative_ml.core.duration import PATTERN as DURATION
+from declarative_ml.spec.findings import Finding, Words
+from declarative_ml.spec.hints import about
+from declarative_ml.spec.positions import dotted
+
+RANGE = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def out_of_range(finding: Finding, data: Any) -> Words:
+    """A number above or below what is possible."""
+    words, limit = RANGE[finding.kind]
+    bound = finding.context[limit]
+    found = f"{finding.value:g}" if isinstance(finding.value, float) else finding.value
+    message = f"{dotted(finding.path)} must be {words} {bound:,.15g}, not {found}"
+    share = limit in ("lt", "le") and bound == 1 and 2 <= finding.value <= 100
+    hint = f"a share: write {finding.value / 100:g}" if share else about(finding.path, data)
+    return Words("DML017", message, hint)
+
+
+def wrong_length(finding: Finding, data: Any) -> Words:
+    """A list with too few or too many entries."""
+    least, most = finding.context.get("min_length"), finding.context.get("max_length")
+    wanted = f"at least {least}" if finding.kind == "too_short" else f"at most {most}"
+    found = finding.context.get("actual_length")
+    name = dotted(finding.path)
+    plural = "entry" if wanted.endswith(" 1") else "entries"
+    hint = about(finding.path, data)
+    return Words("DML017", f"{name} needs {wanted} {plural}, found {found}", hint, at_key=True)
+
+
+def secret_in_clear(finding: Finding, data: Any) -> Words:
+    """A secret that stands in the spec; the words are without it."""
+    name = dotted(finding.path)
+    hint = "write where it is kept: ${env:NAME} or ${file:path}"
+    if finding.value is None:
+        return Words("DML019", f"{name} has no value", hint, at_key=True)
+    return Words("DML026", f"{name} is a secret, and is given in clear", hint)
+
+
+_DELIMITERS = {"tab": r"\t", r"\t": r"\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+def wrong_size(finding: Finding, data: Any) -> Words:
+    """A text that is empty, or longer than it may be."""
+    name, most = dotted(finding.path), finding.context.get("max_length")
+    if finding.kind == "string_too_short":
+        return Words("DML018", f"{name} must not be empty", about(finding.path, data))
+    limit = "one character" if most == 1 else f"at most {most} characters"
+    meant = _DELIMITERS.get(str(finding.value).lower()) if finding.path[-1] == "delimiter" else None
+    hint = f'write "{meant}"' if meant else about(finding.path, data)
+    return Words("DML018", f"{name} must be {limit}, not {finding.value!r}", hint)
+
+
+def wrong_form(finding: Finding, data: Any) -> Words:
+    """A text that does not look as it must."""
+    name, value = dotted(finding.path), str(finding.value)
+    if finding.context["pattern"] == DURATION:
+        return Words("DML018", f"{name}: {value!r} is no span of time", "write it so: 90s, 5m or 1h30m")
+    if finding.path != ("name",):
+        message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
+        return Words("DML018", message, about(finding.path, data))
+    message = f"name {value!r} must be at most 63 lower-case letters, digits and inner hyphens"
+    ascii_only = unicodedata.normalize("NFKD", value.lower()).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:63].rstrip("-")
+    return Words("DML018", message, f"for example {slug or 'churn-model'}")
