@@ -188,7 +188,7 @@ def _text(facts: dict[str, Any], features: dict[str, str], excluded: dict[str, s
         lines += ["", "exclude:", *(f"  - {_scalar(name)}   # {reason}" for name, reason in excluded.items())]
     lines += [
         "",
-        "model: lightgbm   # or linear, mlp, or {type: ensemble, members: [lightgbm, linear, mlp]}",
+        "model: lightgbm   # or auto, linear, mlp, or {type: ensemble, members: [lightgbm, linear, mlp]}",
         "",
         "evaluate:",
         f"  metric: {facts['metric']}",
