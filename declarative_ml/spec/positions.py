@@ -57,13 +57,14 @@ class Node:
 
     def walk(self, path: Path = ()) -> Iterator[tuple[Path, Node]]:
         """Every node from here down with its path, parents first."""
-        yield path, self
-        if isinstance(self.value, dict):
-            for key, child in self.value.items():
-                yield from child.walk((*path, key))
-        elif isinstance(self.value, list):
-            for number, child in enumerate(self.value):
-                yield from child.walk((*path, number))
+        waiting = [(path, self)]
+        while waiting:
+            place, node = waiting.pop()
+            yield place, node
+            if isinstance(node.value, dict):
+                waiting += [((*place, key), child) for key, child in reversed(node.value.items())]
+            elif isinstance(node.value, list):
+                waiting += [((*place, number), child) for number, child in reversed([*enumerate(node.value)])]
 
 
 @dataclass(frozen=True)
