@@ -234,7 +234,11 @@ def _why_text(tally: TextTally) -> list[str]:
     words = {"boolean": "true or false", **dict.fromkeys(DATES, f"dates ({best})")}
     what = words.get(best, "numbers")
     wrong = present - counts.fits[best]
-    return [f"kept as text: {wrong:,} of {present:,} values are not {what} ({_shown(counts.misfits[best])})"]
+    shown = _shown(counts.misfits[best])
+    return [
+        f"kept as text: {wrong:,} of {present:,} values are not {what} ({shown}); "
+        "if they mean missing, name them in data.missing"
+    ]
 
 
 def _best(tally: TextTally) -> tuple[str, Counts]:

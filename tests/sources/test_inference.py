@@ -116,10 +116,13 @@ def test_rules_of_text(values: list[object], expected: ColumnRule) -> None:
         (["1234567890123456789"], "x: kept as text: values such as row 1: '1234567890123456789' have leading "
          "zeros or more than 18 digits: they look like codes, not quantities"),
         (["1.5"] * 95 + ["n.d.", "2", "?", "low", "high", "none"],
-         "x: kept as text: 4 of 100 values are not numbers (row 96: 'n.d.', row 99: 'low', row 100: 'high')"),
+         "x: kept as text: 4 of 100 values are not numbers (row 96: 'n.d.', row 99: 'low', row 100: 'high')"
+         "; if they mean missing, name them in data.missing"),
         (["2016-12-03"] * 20 + ["soon"],
-         "x: kept as text: 1 of 21 values are not dates (%Y-%m-%d) (row 21: 'soon')"),
-        (["8GB"] * 20 + ["16"], "x: kept as text: 1 of 21 values are not numbers (row 21: '16')"),
+         "x: kept as text: 1 of 21 values are not dates (%Y-%m-%d) (row 21: 'soon')"
+         "; if they mean missing, name them in data.missing"),
+        (["8GB"] * 20 + ["16"], "x: kept as text: 1 of 21 values are not numbers (row 21: '16')"
+         "; if they mean missing, name them in data.missing"),
     ],
 )  # fmt: skip
 def test_notes_tell_what_a_person_should_know(values: list[object], note: str) -> None:
@@ -136,7 +139,10 @@ def test_every_value_is_looked_at() -> None:
     values = ["1"] * 70_000 + ["abc"] + ["2"] * 10
     kind, notes = infer(values)
     assert kind.type == "text"
-    assert notes == ["x: kept as text: 1 of 70,011 values are not numbers (row 70001: 'abc')"]
+    assert notes == [
+        "x: kept as text: 1 of 70,011 values are not numbers (row 70001: 'abc')"
+        "; if they mean missing, name them in data.missing"
+    ]
 
 
 def test_own_spellings_of_missing() -> None:
