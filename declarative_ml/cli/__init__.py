@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 import threading
 import time
+from gc import freeze, set_threshold
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NoReturn
@@ -112,7 +112,7 @@ def main() -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imports make hundreds of thousands of objects that stay: looking through them for cycles every 700
     # objects takes a seventh of the time of importing MLflow and matplotlib.
-    gc.set_threshold(50_000, 20, 100)
+    set_threshold(50_000, 20, 100)
     try:
         code = dml.main(standalone_mode=False)
         sys.stdout.flush()
@@ -142,7 +142,7 @@ def main() -> NoReturn:
         code = _internal(error)
     if code in (130, 143):
         _leave(code)
-    gc.freeze()  # else the interpreter looks once more through all that the libraries made, for a second
+    freeze()  # else the interpreter looks once more through all that the libraries made, for a second
     sys.exit(code or 0)
 
 
