@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -64,9 +65,11 @@ def dml(
         captured = capfd.readouterr()
         return Outcome(int(end.value.code or 0), captured.out, captured.err)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before, threshold = signal.getsignal(signal.SIGTERM), gc.get_threshold()
     yield run
     signal.signal(signal.SIGTERM, before)
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
 @pytest.fixture
