@@ -13,7 +13,7 @@ PARALLEL := -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all lint check regen regen-check bench clean
+.PHONY: help setup demo test test-all lint check regen regen-check bench bench-quality clean
 
 help:
 	@echo "make demo       train on examples/titanic, print metrics and the paths of bundle and report"
@@ -22,6 +22,7 @@ help:
 	@echo "make check      what CI runs: style, types, layers, generated files, tests"
 	@echo "make regen      rewrite the generated files: schemas/, docs/errors.md, docs/reference.md, …"
 	@echo "make bench      measure speed and print tables"
+	@echo "make bench-quality TABLES=FOLDER   compare with AutoML tools; resumable, takes hours"
 	@echo "make clean      remove caches and workspaces; the environment stays"
 
 setup: $(READY)
@@ -79,6 +80,14 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training_throughput.py
 	$(BIN)/python benchmarks/end_to_end.py examples/weather/data/2014.csv weather examples/weather/data/2015.csv --runs 1
 	$(if $(TABLES),$(BIN)/python benchmarks/quality.py $(TABLES))
+
+# Beside AutoML tools, each in an environment of its own below the user's cache. A killed run goes on with the
+# same command. PEERS=fresh first forgets the peers' results; ONLY, ENTRIES and SPLITS do a part; PAGE keeps
+# the report, such as PAGE=docs/quality-benchmark.md.
+bench-quality: $(READY)
+	$(if $(TABLES),,$(error TABLES must name a folder of folders with train.csv and test.csv))
+	$(BIN)/python -m benchmarks.automl.run $(TABLES) $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(ENTRIES),--entries $(ENTRIES)) $(if $(SPLITS),--splits $(SPLITS)) $(if $(PAGE),--page $(PAGE))
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
