@@ -39,15 +39,23 @@ CANDIDATES = {name: options for name, (options, _) in POOL.items()}
 BLENDS = (
     ("lightgbm",),
     ("lightgbm", "linear"),
+    ("lightgbm", "xgboost"),
+    ("lightgbm", "extra_trees"),
     ("lightgbm", "mlp"),
-    ("lightgbm", "lightgbm-extra"),
     ("lightgbm", "linear", "lightgbm-extra"),
+    ("lightgbm", "linear", "xgboost"),
+    ("lightgbm", "linear", "extra_trees"),
+    ("lightgbm", "linear", "xgboost", "extra_trees"),
     ("lightgbm", "linear", "mlp"),
-    ("lightgbm", "lightgbm-extra", "mlp"),
-    ("lightgbm", "linear", "mlp", "lightgbm-extra"),
-    ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep"),
-    ("lightgbm", "linear", "mlp", "lightgbm-extra", "mlp-wide"),
+    ("lightgbm", "linear", "mlp", "xgboost"),
+    ("lightgbm", "linear", "mlp", "extra_trees"),
+    ("lightgbm", "linear", "mlp", "xgboost", "extra_trees"),
     ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep", "mlp-wide"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep", "mlp-wide", "xgboost"),
+    ("lightgbm", "linear", "mlp", "lightgbm-extra", "lightgbm-deep", "mlp-wide", "extra_trees"),
+    ("lightgbm", "linear", "mlp", "xgboost", "extra_trees", "mlp-wide"),
+    ("lightgbm", "linear", "mlp", "xgboost", "extra_trees", "lightgbm-extra", "mlp-wide"),
+    tuple(CANDIDATES),
 )
 
 

@@ -10,6 +10,7 @@ from declarative_ml.api.predict import model_rows, read
 from declarative_ml.core.columns import apply_rule, raw_column
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule
+from declarative_ml.learning.coverage import interval_quality
 from declarative_ml.learning.metrics import default_metrics, score
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.table import raw_inputs
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str, Any]:
-    """All metrics of the model on the rows of a file, and by value of the slice columns.
+    """All metrics of the model on the rows of a file, and by value of the slice columns; with prediction
+    intervals, `interval` says how many rows they cover (see learning.coverage).
 
     Rows without a target are left out. Raises DataError when the file has no target column, or labels
     that the model does not know.
@@ -32,6 +34,7 @@ def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str,
     scorer = Scorer(bundle)
     truths: list[np.ndarray] = []
     answers: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
     labels: dict[str, list[str]] = {name: [] for name in slices}
     skipped = 0
     for batch in model_rows(bundle, read(data)):
@@ -42,12 +45,17 @@ def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str,
         answer = scored.probabilities if scored.probabilities is not None else scored.prediction
         truths.append(truth[present])
         answers.append(np.asarray(answer, dtype=np.float64)[present])
+        if scored.lower is not None and scored.upper is not None:
+            ends.append(np.stack([scored.lower, scored.upper], axis=1)[present])
         for name in slices:
             labels[name] += np.asarray(raw_column(batch.column(name), "string").to_pylist())[present].tolist()
     truth, answer = np.concatenate(truths), np.concatenate(answers)
     if not len(truth):
         raise DataError(f"no row has a value of the target '{bundle.manifest.task.target}'")
     result: dict[str, Any] = {"rows": len(truth), "metrics": _scores(bundle, truth, answer), "slices": []}
+    if bundle.manifest.interval is not None:
+        lower, upper = np.concatenate(ends).astype(np.float64).T
+        result["interval"] = interval_quality(truth, lower, upper, bundle.manifest.interval)
     if skipped:
         result["rows_without_target"] = skipped
     for name, texts in labels.items():

@@ -40,6 +40,14 @@ KEPT_SHARES = "every part also keeps the target's shares; data.split.stratify: f
 _DEPTH = 8
 """Up to this depth a limit on the leaves stands for one on the depth."""
 
+FEWEST_TRIALS, MOST_TRIALS = 2, 200
+"""What `tune.trials` takes."""
+
+
+def trials_within(number: float) -> int:
+    """The number of trials that comes nearest to what another tool does."""
+    return int(max(FEWEST_TRIALS, min(MOST_TRIALS, number)))
+
 
 class Conversion:
     """Reads the config at once, so that nothing is asked of a person for a file that cannot be read.

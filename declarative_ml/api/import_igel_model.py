@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 
 from declarative_ml.api.import_config import as_number, as_text, as_truth, section, where
-from declarative_ml.api.import_conversion import NO_L2, OWN_WEIGHTS, PEAK_RATE, Conversion
+from declarative_ml.api.import_conversion import NO_L2, OWN_WEIGHTS, PEAK_RATE, Conversion, trials_within
 from declarative_ml.api.import_report import short
 from declarative_ml.core.errors import UsageError
 from declarative_ml.spec.positions import Node
@@ -78,6 +79,8 @@ _SCORERS = {
     },
 }  # fmt: skip
 """scikit-learn's names of scores -> our metrics."""
+_SAMPLES = 10
+"""What a random search of scikit-learn tries when nobody says how much."""
 _NONE = (None, "None", "none")
 _NO_VALIDATION = "data.split.validation is a share of all rows; it is chosen by their number when absent"
 
@@ -99,7 +102,7 @@ def import_model(job: Conversion, model: dict[str, Node], config: dict[str, Node
         elif key == "use_cv_estimator":
             _cv_estimator(job, path, node)
         elif key == "hyperparameter_search":
-            job.left_out(path, "there is no search over options: write the best values found under model")
+            _search(job, path, section(model, key))
         elif key not in ("type", "algorithm"):
             job.left_out(path, "no counterpart for this option of a model")
 
@@ -132,7 +135,30 @@ def _cv_estimator(job: Conversion, path: Keys, node: Node) -> None:
     elif job.spec["model"]["type"] == "linear":
         job.changed(path, "model.penalty: as it is when absent", "the penalty is chosen on held-out rows")
     else:
-        job.left_out(path, "there is no search over options: write the best values found under model")
+        job.left_out(path, "early stopping on held-out rows takes its place; `tune` searches over options")
+
+
+def _search(job: Conversion, path: Keys, options: dict[str, Node]) -> None:
+    """A grid or a random search, as a search of as many trials over what our model suggests."""
+    arguments = section(options, "arguments")
+    if "cv" in arguments:
+        _cross_validate(job, (*path, "arguments", "cv"), "cv", arguments["cv"])
+    method = as_text(options.get("method")) or ""
+    samples = as_number(arguments.get("n_iter")) or _SAMPLES
+    trials = int(samples) if method.startswith("random") else _points(options.get("parameter_grid"))
+    why = "the options of scikit-learn's estimators are not ours: the model's own suggestions are tried"
+    job.changed(path, ("tune", "trials"), why, trials_within(trials))
+
+
+def _points(grid: Node | None) -> int:
+    """The points of a grid, or of a list of grids."""
+    if grid is None or not isinstance(grid.value, dict | list):
+        return _SAMPLES
+    if isinstance(grid.value, list):
+        return sum(map(_points, grid.value))
+    return math.prod(
+        len(child.value) if isinstance(child.value, list) else 1 for child in grid.value.values()
+    )
 
 
 def _cross_validate(job: Conversion, path: Keys, key: str, node: Node) -> None:

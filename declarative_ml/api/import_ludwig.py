@@ -27,6 +27,8 @@ from declarative_ml.api.import_ludwig_features import (
     import_features,
     leave_out_defaults,
 )
+from declarative_ml.api.import_ludwig_hyperopt import import_hyperopt
+from declarative_ml.api.import_ludwig_metrics import our_metric
 from declarative_ml.api.import_ludwig_model import import_model, model_kind
 from declarative_ml.api.import_ludwig_table import import_table
 from declarative_ml.api.import_report import Imported, short
@@ -41,7 +43,6 @@ _TARGETS: dict[str, TaskType] = {
 _HINT = "a Ludwig config lists input_features and output_features, each with a name and a type"
 _NO_LANGUAGE = "language models have no counterpart"
 _SECTIONS = {
-    "hyperopt": "there is no search over options: write the best values found under model",
     "backend": "a run is one process on this machine; resources.cpu limits its threads",
     "ludwig_version": "it is Ludwig's own",
     "base_model": _NO_LANGUAGE,
@@ -52,13 +53,8 @@ _SECTIONS = {
 }
 _KNOWN = (
     "model_type", "input_features", "output_features", "combiner", "trainer", "training", "preprocessing",
-    "defaults", *_SECTIONS,
+    "defaults", "hyperopt", *_SECTIONS,
 )  # fmt: skip
-_METRICS = {
-    "accuracy": "accuracy", "accuracy_micro": "accuracy", "roc_auc": "roc_auc", "precision": "precision",
-    "recall": "recall", "f1": "f1", "mean_absolute_error": "mae", "mean_squared_error": "rmse",
-    "root_mean_squared_error": "rmse", "mean_absolute_percentage_error": "mape", "r2": "r2",
-}  # fmt: skip
 _ONE_TARGET = "there is one target, so it depends on no other"
 _OUTPUT = {
     "threshold": "a threshold is for binary outputs",
@@ -117,6 +113,8 @@ class _Ludwig:
         sizes = import_features(self.job, inputs, self.config, reserved, kind)
         import_model(self.job, self.config, self.trainer, self.output, kind, sizes)
         self._measured()
+        if "hyperopt" in self.config:
+            import_hyperopt(self.job, self.config, self.trainer, self.output)
         leave_out_defaults(self.job, self.config)
         for key in self.output[1]:
             self.job.left_out((*self.output[0], key), "an option of Ludwig's decoder")
@@ -260,11 +258,9 @@ class _Ludwig:
                 self._validation_metric((self.trainer, key), as_text(options[key]))
 
     def _validation_metric(self, keys: Keys, name: str | None) -> None:
-        why = "it is the report's primary metric; early stopping watches the loss"
         if name in (None, "loss"):
             self.job.carried(keys, "always so: early stopping watches the loss of held-out rows")
-        elif name == "accuracy" and self.job.spec["target"]["type"] == "multiclass":
-            why = f"Ludwig's accuracy of a category is the mean of its classes' accuracies; {why}"
-            self.job.primary_metric(keys, "balanced_accuracy", why)
-        else:
-            self.job.primary_metric(keys, _METRICS.get(name or ""), why)
+            return
+        metric, differs = our_metric(str(name), self.job.spec["target"]["type"])
+        why = "it is the report's primary metric; early stopping watches the loss"
+        self.job.primary_metric(keys, metric, f"{differs}; {why}" if differs else why)

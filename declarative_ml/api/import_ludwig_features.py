@@ -7,6 +7,7 @@ from typing import Any
 from declarative_ml.api.import_config import as_number, as_text, as_truth, mapping, section, text, where
 from declarative_ml.api.import_conversion import NO_DROP, Conversion
 from declarative_ml.api.import_ludwig_absent import leave_out
+from declarative_ml.api.import_ludwig_text import text_option
 from declarative_ml.core.errors import UsageError
 from declarative_ml.spec.positions import Node
 from declarative_ml.spec.positions import Path as Keys
@@ -37,7 +38,7 @@ _FILLS = {"fill_with_mean": "mean", "fill_with_median": "median"}
 _OUTLIERS = ("outlier_strategy", "outlier_threshold", "outlier_replacement_strategy")
 _ORDERED = {"bfill", "ffill", "backfill", "pad"}
 _SCALES = {"zscore": "standard", "minmax": "minmax", "iq": "robust"}
-_TEXT = "a text becomes its words and pairs of words by TF-IDF, as components without labels"
+_TEXT = "a text becomes its words and pairs of words, weighed by TF-IDF: no network reads it"
 _ENCODERS = {
     "mlp": {
         "number": "an mlp takes numbers as themselves and as ramps between quantiles (model.bins)",
@@ -65,16 +66,19 @@ _ENCODERS = {
 _SAME_ENCODERS: dict[str, dict[str, tuple[str, ...]]] = {
     "mlp": {
         "number": ("passthrough", "ple"), "binary": ("passthrough",), "category": ("dense", "embed"),
+        "text": ("tf_idf",),
     },
     "linear": {
         "number": ("passthrough",), "binary": ("passthrough",), "category": ("sparse", "onehot"),
+        "text": ("tf_idf",),
     },
     "lightgbm": {
         "number": ("passthrough",), "binary": ("passthrough",), "category": ("passthrough",),
+        "text": ("tf_idf",),
     },
 }  # fmt: skip
 """Ludwig's encoders that do the same."""
-_SIZES = {"embedding_size": ("category", "embedding_size"), "num_bins": ("number", "bins")}
+SIZES_OF_ENCODERS = {"embedding_size": ("category", "embedding_size"), "num_bins": ("number", "bins")}
 """Encoders' options that are one option of the mlp: of which type, and ours."""
 _OF_ENCODER = "an option of Ludwig's encoder"
 _ROLES = ("name", "type", "column", "preprocessing", "encoder")
@@ -161,7 +165,7 @@ class _Features:
             if kind == "category":
                 _category(self.job, column, path, key, node)
             elif kind == "text":
-                _text(self.job, column, path, key, node)
+                text_option(self.job, column, path, key, node, options)
             elif kind in ("binary", "date"):
                 _plain(self.job, kind, path, key, node)
 
@@ -179,8 +183,8 @@ class _Features:
             path = (*keys, key)
             if key == "type":
                 self._encoder_type(path, kind, node)
-            elif self.model == "mlp" and key in _SIZES and _SIZES[key][0] == kind:
-                self.sizes.append((_SIZES[key][1], path, node))
+            elif self.model == "mlp" and key in SIZES_OF_ENCODERS and SIZES_OF_ENCODERS[key][0] == kind:
+                self.sizes.append((SIZES_OF_ENCODERS[key][1], path, node))
             else:
                 leave_out(self.job, path, node, _OF_ENCODER)
 
@@ -344,28 +348,6 @@ def _category(job: Conversion, column: str, path: Keys, key: str, node: Node) ->
         job.left_out(path, "Ludwig computes it by itself")
     else:
         job.left_out(path, "no counterpart for this option of a category")
-
-
-def _text(job: Conversion, column: str, path: Keys, key: str, node: Node) -> None:
-    """One option of a text's preprocessing."""
-    number = as_number(node)
-    if key == "most_common" and isinstance(number, int) and 1 <= number <= 200_000:
-        job.put(("features", column, "max_terms"), number)
-        job.carried(path, f"features: max_terms {number}")
-    elif key == "ngram_size" and number in (1, 2, 3):
-        job.put(("features", column, "ngrams"), number)
-        job.carried(path, f"features: ngrams {number}")
-    elif key in ("missing_value_strategy", "fill_value"):
-        why = NO_DROP if as_text(node) == "drop_row" else "texts are not filled"
-        job.changed(path, "features: a missing text has no words", why)
-    elif key == "lowercase" and as_truth(node):
-        job.carried(path, "always so, for A to Z")
-    elif key == "tokenizer":
-        job.changed(path, "features: words, and signs by themselves", "there is one way to read a text")
-    elif key == "max_sequence_length":
-        job.left_out(path, "texts are read to their end")
-    else:
-        job.left_out(path, "no counterpart for this option of a text")
 
 
 def _plain(job: Conversion, kind: str, path: Keys, key: str, node: Node) -> None:

@@ -7,7 +7,8 @@ from typing import Literal
 from declarative_ml.api.import_config import as_number, as_text, mapping, section
 from declarative_ml.api.import_conversion import Conversion
 from declarative_ml.api.import_ludwig_absent import leave_out
-from declarative_ml.api.import_ludwig_features import Sizes
+from declarative_ml.api.import_ludwig_features import SIZES_OF_ENCODERS, Sizes
+from declarative_ml.api.import_ludwig_space import Option
 from declarative_ml.api.import_ludwig_trainer import (
     import_boosting_trainer,
     import_lbfgs,
@@ -19,11 +20,11 @@ from declarative_ml.spec.positions import Path as Keys
 Section = tuple[Keys, dict[str, Node]]
 """A section of their config: where it stands and what it holds."""
 
-_WIDTH = 256
+WIDTH = 256
 """Ludwig's width of a layer when absent."""
-_SIZES = ("output_size", "fc_size", "fc_output_size")
-_STACK = ("fc_layers", "num_fc_layers", *_SIZES)
-_ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "gelu": "gelu", "silu": "silu", "swish": "silu"}
+SIZES = ("output_size", "fc_size", "fc_output_size")
+STACK = ("fc_layers", "num_fc_layers", *SIZES)
+ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 _NO_NORM = "there are no normalisation layers"
 _LAYER = {
     "norm": _NO_NORM,
@@ -46,7 +47,7 @@ def model_kind(
     if model_type == "gbm":
         return "lightgbm"
     optimizer = section(section(config, trainer), "optimizer")
-    hidden = _widths(_combiner(config)) + _widths(_decoder(config, output))
+    hidden = widths_of(combiner_of(config)) + widths_of(decoder_of(config, output))
     return "linear" if as_text(optimizer.get("type")) == "lbfgs" and not hidden else "mlp"
 
 
@@ -58,7 +59,7 @@ def import_model(
     `sizes` are the model's options that the features name.
     """
     job.put(("model",), {"type": kind})
-    combiner, decoder = _combiner(config), _decoder(config, output)
+    combiner, decoder = combiner_of(config), decoder_of(config, output)
     keys, options = (trainer,), section(config, trainer)
     if kind == "mlp":
         _Network(job, combiner, decoder).convert(sizes)
@@ -73,17 +74,18 @@ def import_model(
         job.carried(("model_type",), f"model.type: {kind}")
 
 
-def _combiner(config: dict[str, Node]) -> Section:
+def combiner_of(config: dict[str, Node]) -> Section:
+    """The combiner's options by name; none without a combiner."""
     return ("combiner",), section(config, "combiner")
 
 
-def _decoder(config: dict[str, Node], output: Section) -> Section:
+def decoder_of(config: dict[str, Node], output: Section) -> Section:
     """The decoder's options by name: nested, beside the feature's own as they used to be, or by default."""
     keys, feature = output
     node = feature.get("decoder")
     if node is not None and node.is_mapping:
         return (*keys, "decoder"), mapping(node, "decoder")
-    found = {key: child for key, child in feature.items() if key in (*_STACK, *_LAYER, "decoder")}
+    found = {key: child for key, child in feature.items() if key in (*STACK, *_LAYER, "decoder")}
     kind = (as_text(feature.get("type")) or "").lower()
     default = section(section(section(config, "defaults"), kind), "decoder")
     return (keys, found) if found else (("defaults", kind, "decoder"), default)
@@ -99,6 +101,33 @@ def _no_layers(job: Conversion, combiner: Section, decoder: Section, kind: str) 
         job.left_out((*decoder[0], key), f"{model} no decoder")
 
 
+def searched_layer(kind: str, place: str, key: str, combiner: str) -> Option | str:
+    """The option of the mlp that a key of the combiner or the decoder is when it is searched.
+
+    Widths and depths, STACK, are none by themselves. Otherwise why there is none.
+    """
+    if kind != "mlp":
+        return f"{'trees have' if kind == 'lightgbm' else 'a linear model has'} no {place}"
+    if key == "type":
+        return "one kind of model is searched at a time; model: auto fits several kinds"
+    if place == "combiner" and combiner != "concat":
+        return f"an option of the combiner {combiner}"
+    if place == "combiner" and key == "dropout":
+        return Option("dropout")
+    if place == "combiner" and key == "activation":
+        return Option("activation", value=lambda name: ACTIVATIONS.get(str(name)))
+    plain = key.removeprefix("fc_")
+    return _LAYER.get(plain.partition(".")[0], f"an option of Ludwig's {place}")
+
+
+def searched_encoder(kind: str, feature: str, key: str) -> Option | str:
+    """The option of the mlp that a key of the encoder of such a feature is, or why there is none."""
+    option = SIZES_OF_ENCODERS.get(key)
+    if kind == "mlp" and option is not None and option[0] == feature:
+        return Option(option[1], "one for all columns, whatever their values")
+    return "an option of Ludwig's encoder; options of features are not searched"
+
+
 class _Network:
     """An ecd as an mlp: its layers are the combiner's, then the decoder's."""
 
@@ -108,7 +137,7 @@ class _Network:
 
     def convert(self, sizes: Sizes) -> None:
         """A verdict on every key of the combiner and the decoder."""
-        self._layers(_widths(self.combiner), _widths(self.decoder))
+        self._layers(widths_of(self.combiner), widths_of(self.decoder))
         for key, node in self.combiner[1].items():
             self._combiner_option((*self.combiner[0], key), key, node)
         for key, node in self.decoder[1].items():
@@ -134,15 +163,15 @@ class _Network:
             self.job.left_out(path, f"an option of the combiner {self.kind}")
         elif key == "dropout":
             self.job.number_option(path, "dropout", node)
-        elif key == "activation" and as_text(node) in _ACTIVATIONS:
-            self.job.option(path, "activation", _ACTIVATIONS[as_text(node) or ""])
+        elif key == "activation" and as_text(node) in ACTIVATIONS:
+            self.job.option(path, "activation", ACTIVATIONS[as_text(node) or ""])
         elif key == "activation":
-            why = f"there are {', '.join(sorted(set(_ACTIVATIONS.values())))}"
+            why = f"there are {', '.join(sorted(set(ACTIVATIONS.values())))}"
             self.job.option(path, "activation", "relu", why=why)
         elif key == "num_fc_layers":
             why = "an mlp has at least one layer; absent, they are chosen by the rows"
             self.job.changed(path, "model.layers: by the rows", why)
-        elif key in _SIZES:
+        elif key in SIZES:
             self.job.left_out(path, "the width of layers that are not there: num_fc_layers says how many")
         else:
             self._layer_option(path, key, node, "combiner")
@@ -153,7 +182,7 @@ class _Network:
         elif key in ("type", "decoder"):
             why = "one layer leads from the last hidden one to the target"
             self.job.changed(path, "model: the same head for all", why)
-        elif key in ("num_fc_layers", *_SIZES):
+        elif key in ("num_fc_layers", *SIZES):
             self.job.left_out(path, "the decoder has no hidden layers")
         elif key == "calibration":
             self.job.carried(path, "always so: probabilities are calibrated on held-out rows")
@@ -187,25 +216,27 @@ class _Network:
                 self.job.number_option(keys, option, node, why="one for all columns, whatever their values")
 
 
-def _widths(stack: Section) -> list[int]:
+def widths_of(stack: Section) -> list[int]:
     """The widths of the fully connected layers of a combiner or decoder; no combiner but concat has any."""
     keys, options = stack
     if keys == ("combiner",) and as_text(options.get("type")) not in (None, "concat"):
         return []
-    size = _size(options)
-    layers = _layer_list(options)
+    size = size_of(options)
+    layers = layer_list(options)
     if layers:
-        found = [_size(layer.value) if layer.is_mapping else as_number(layer) for layer in layers]
-        return [int(width or size or _WIDTH) for width in found]
+        found = [size_of(layer.value) if layer.is_mapping else as_number(layer) for layer in layers]
+        return [int(width or size or WIDTH) for width in found]
     number = as_number(options.get("num_fc_layers"))
-    return [int(size or _WIDTH)] * int(number) if number is not None and 0 < number <= 64 else []
+    return [int(size or WIDTH)] * int(number) if number is not None and 0 < number <= 64 else []
 
 
-def _size(options: dict[str, Node]) -> float | None:
-    return next((as_number(options[key]) for key in _SIZES if key in options), None)
+def size_of(options: dict[str, Node]) -> float | None:
+    """The width that a section names for its layers."""
+    return next((as_number(options[key]) for key in SIZES if key in options), None)
 
 
-def _layer_list(options: dict[str, Node]) -> list[Node]:
+def layer_list(options: dict[str, Node]) -> list[Node]:
+    """The layers that a section lists one by one."""
     layers = options.get("fc_layers")
     return layers.value if layers is not None and isinstance(layers.value, list) else []
 
@@ -213,9 +244,9 @@ def _layer_list(options: dict[str, Node]) -> list[Node]:
 def _stack_keys(stack: Section) -> list[Keys]:
     """The keys that give the widths; below `fc_layers` only the sizes."""
     keys, options = stack
-    layers = _layer_list(options)
+    layers = layer_list(options)
     if not layers:
-        return [(*keys, key) for key in _STACK if key in options]
+        return [(*keys, key) for key in STACK if key in options]
     if not any(layer.is_mapping for layer in layers):
         inner: list[Keys] = [(*keys, "fc_layers")]
     else:
@@ -223,6 +254,6 @@ def _stack_keys(stack: Section) -> list[Keys]:
             (*keys, "fc_layers", number, key)
             for number, layer in enumerate(layers)
             for key in (layer.value if layer.is_mapping else ())
-            if key in _SIZES
+            if key in SIZES
         ]
-    return [*inner, *((*keys, key) for key in ("num_fc_layers", *_SIZES) if key in options)]
+    return [*inner, *((*keys, key) for key in ("num_fc_layers", *SIZES) if key in options)]

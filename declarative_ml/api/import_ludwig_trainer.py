@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
-from declarative_ml.api.import_config import as_number, as_text
+from declarative_ml.api.import_config import as_number, as_text, as_truth, section
 from declarative_ml.api.import_conversion import NO_L2, PEAK_RATE, Conversion
 from declarative_ml.api.import_ludwig_absent import ABSENT, leave_out
+from declarative_ml.api.import_ludwig_space import Option
 from declarative_ml.spec.positions import Node
 from declarative_ml.spec.positions import Path as Keys
 
@@ -50,7 +52,10 @@ _SAME_BOOSTING = (
     "learning_rate", "num_leaves", "min_data_in_leaf", "bagging_fraction", "bagging_freq",
     "feature_fraction", "lambda_l1", "lambda_l2", "max_bin", "cat_smooth", "cat_l2",
 )  # fmt: skip
-_BOOSTING = (*_SAME_BOOSTING, "num_boost_round", "early_stop")
+_BOOSTING = (*_SAME_BOOSTING, "num_boost_round", "early_stop", "extra_trees")
+_ADAMW = "AdamW is the one optimizer of the mlp"
+_DEPTHS = range(1, 9)
+_AS_LEAVES = "leaves limit a tree here, not its depth: as many as a tree of that depth can have"
 
 
 def import_lbfgs(job: Conversion, keys: Keys, options: dict[str, Node]) -> None:
@@ -76,7 +81,11 @@ def import_network_trainer(job: Conversion, keys: Keys, options: dict[str, Node]
         elif key == "epochs":
             job.number_option(path, "epochs", node)
         elif key in ("batch_size", "learning_rate") and as_text(node) == "auto":
-            job.changed(path, f"model.{key}: as it is when absent", "it is not found by trials")
+            job.changed(
+                path,
+                f"model.{key}: as it is when absent",
+                "Ludwig tries it out before training; here it has a default",
+            )
         elif key == "batch_size":
             job.number_option(path, "batch_size", node)
         elif key == "learning_rate":
@@ -135,6 +144,8 @@ def import_boosting_trainer(job: Conversion, keys: Keys, options: dict[str, Node
             job.number_option(path, key, node)
         elif key == "num_boost_round":
             job.number_option(path, "rounds", node)
+        elif key == "extra_trees" and as_truth(node) is not None:
+            job.option(path, key, as_truth(node))
         elif key == "early_stop":
             _rounds_without_gain(job, path, node, options)
         elif key == "boosting_rounds_per_checkpoint":
@@ -163,6 +174,70 @@ def _rounds_without_gain(job: Conversion, path: Keys, node: Node, options: dict[
     else:
         rounds = as_number(options.get("num_boost_round")) or _MAX_PATIENCE
         job.option(path, "early_stopping", int(rounds), why=_NEVER)
+
+
+def searched_in_trainer(kind: str, key: str, options: dict[str, Node]) -> Option | str:
+    """The option of a model of this kind that `trainer.KEY` is when it is searched, or why there is none."""
+    find = {"mlp": _searched_in_network, "lightgbm": _searched_in_boosting, "linear": _searched_in_linear}
+    known: tuple[str, ...] = _BOOSTING if kind == "lightgbm" else _NETWORK
+    found = find[kind](key, options)
+    if found is not None:
+        return found
+    first = key.partition(".")[0]
+    near = difflib.get_close_matches(first, (*known, *_GONE), n=1, cutoff=0.8)
+    meant = f"no counterpart: did you mean '{near[0]}'?" if near and near[0] != first else ""
+    return _GONE.get(first) or meant or "no counterpart for this option of the trainer"
+
+
+def _searched_in_network(key: str, options: dict[str, Node]) -> Option | str | None:
+    if key in ("epochs", "batch_size"):
+        return Option(key)
+    if key == "learning_rate":
+        return Option(key, PEAK_RATE)
+    if key == "early_stop":
+        each = as_number(options.get("checkpoints_per_epoch")) or 0
+        if each > 1:
+            why = f"in epochs: Ludwig counts evaluations, {each:g} an epoch"
+            return Option("early_stopping", why, lambda count: _scaled(count, 1 / each))
+        return Option("early_stopping", "in epochs: Ludwig counts evaluations")
+    if key == "optimizer.weight_decay":
+        optimizer = options.get("optimizer")
+        is_adamw = optimizer is not None and optimizer.is_mapping
+        is_adamw = is_adamw and as_text(section(options, "optimizer").get("type")) == "adamw"
+        return Option("weight_decay") if is_adamw else NO_L2
+    return _ADAMW if key.partition(".")[0] == "optimizer" else None
+
+
+def _searched_in_boosting(key: str, options: dict[str, Node]) -> Option | str | None:
+    if key in _SAME_BOOSTING or key == "extra_trees":
+        return Option(key)
+    if key == "num_boost_round":
+        return Option("rounds")
+    if key == "early_stop":
+        each = as_number(options.get("boosting_rounds_per_checkpoint")) or _EVALUATION_ROUNDS
+        why = f"in rounds: Ludwig counts evaluations, one every {each:g} rounds"
+        return Option("early_stopping", why, lambda count: _scaled(count, each))
+    if key == "max_depth":
+        return Option("num_leaves", _AS_LEAVES, _leaves, log=True)
+    if key == "boosting_type":
+        return "there are gradient-boosted trees only"
+    return "one seed drives every random choice: seed" if key.endswith("_seed") else None
+
+
+def _searched_in_linear(key: str, options: dict[str, Node]) -> Option | str | None:
+    if key == "optimizer.max_iter":
+        return Option("iterations")
+    return "L-BFGS takes all rows at once; model.penalty is chosen on held-out rows"
+
+
+def _scaled(count: Any, by: float) -> int | None:
+    """A count of evaluations as one of rounds or epochs; None where it is no count."""
+    is_count = isinstance(count, int | float) and not isinstance(count, bool) and 0 < count <= _MAX_PATIENCE
+    return max(1, round(count * by)) if is_count else None
+
+
+def _leaves(depth: Any) -> int | None:
+    return 2 ** int(depth) if depth in _DEPTHS and not isinstance(depth, bool) else None
 
 
 def _left_out(job: Conversion, path: Keys, key: str, node: Node, known: tuple[str, ...]) -> None:

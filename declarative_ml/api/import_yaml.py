@@ -13,9 +13,11 @@ from declarative_ml.spec.yaml_reader import resolve_scalar
 
 _ORDER = (
     "version", "name", "description", "data", "target", "features", "others", "exclude", "model",
-    "imbalance", "evaluate", "resources", "seed",
+    "imbalance", "tune", "evaluate", "resources", "seed",
 )  # fmt: skip
-_SPACED = ("data", "target", "features", "exclude", "model", "imbalance", "evaluate", "resources", "seed")
+_SPACED = (
+    "data", "target", "features", "exclude", "model", "imbalance", "tune", "evaluate", "resources", "seed",
+)  # fmt: skip
 """Sections with an empty line above."""
 _BARE = re.compile(r"[^\W\d][\w ./-]*[\w./]|[^\W\d]|\.{0,2}/[\w ./-]*[\w./]")
 _OTHER_WORDS = frozenset({"yes", "no", "on", "off", "y", "n"})
@@ -68,6 +70,10 @@ def _section(name: str, value: Any) -> Iterator[str]:
         return
     yield f"{name}:"
     for key, child in value.items():
+        if (name, key) == ("tune", "space"):
+            yield "  space:"
+            yield from (f"    {scalar(option, is_key=True)}: {flow(span)}" for option, span in child.items())
+            continue
         shown = child["type"] if name == "features" and set(child) == {"type"} else child
         yield f"  {scalar(key, is_key=True)}: {flow(shown)}"
 

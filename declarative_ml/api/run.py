@@ -119,7 +119,13 @@ def _recorded(folder: Path, listener: Listener) -> Listener:
     return record
 
 
-_EXTRAS = {"torch": "torch", "mlflow": "mlflow", "optuna": "tune"}
+_EXTRAS = {
+    "torch": "torch",
+    "mlflow": "mlflow",
+    "optuna": "tune",
+    "scikit-learn": "sklearn",
+    "xgboost-cpu": "xgboost",
+}
 
 
 def _require_libraries(steps: Sequence[Step]) -> None:
@@ -185,7 +191,8 @@ def _finish(
     artifacts = {step: workspace.store.path(action.digest) for step, action in outcome.actions.items()}
     if "evaluate" in artifacts:
         evaluated = read_json(artifacts["evaluate"] / "metrics.json")
-        result |= {name: evaluated[name] for name in ("metrics", "primary", "baselines", "intervals")}
+        kept = ("metrics", "primary", "baselines", "intervals", "interval")
+        result |= {name: evaluated[name] for name in kept}
     if "package" in artifacts:
         bundle = folder / "bundle"
         _copy(artifacts["package"], bundle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from declarative_ml.cli.options import format_option, number, print_json, spec_options
+from declarative_ml.cli.options import coverage_line, format_option, number, print_json, spec_options
 
 
 @click.command("evaluate")
@@ -33,6 +33,8 @@ def command(
         return print_json(result)
     for name, value in result["metrics"].items():
         click.echo(f"{name:<24} {number(value)}")
+    if "interval" in result:
+        click.echo(coverage_line(result["interval"]))
     for item in result["slices"]:
         shown = "  ".join(f"{name} {number(value)}" for name, value in list(item["metrics"].items())[:3])
         click.echo(f"{item['slice']:<32} {item['rows']:>7,} rows  {shown}")

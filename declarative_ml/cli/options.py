@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -47,6 +47,15 @@ def show_warnings(problems: Any, *, quiet: bool = False) -> None:
         from declarative_ml.spec.diagnostics import render_problems
 
         click.echo(render_problems(problems, color=False), err=True)
+
+
+def coverage_line(interval: Mapping[str, Any]) -> str:
+    """What prediction intervals are worth, from `learning.coverage.interval_quality`, as one line."""
+    share, low, high = (f"{100 * value:.1f}" for value in interval["coverage"])
+    return (
+        f"{100 * interval['level']:g} % intervals cover {share} % ({low} … {high}) "
+        f"of {interval['rows']:,} rows; mean width {number(interval['width'][0])}"
+    )
 
 
 def seconds(value: float) -> str:

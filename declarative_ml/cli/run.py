@@ -8,6 +8,7 @@ import click
 
 from declarative_ml.cli import STARTED
 from declarative_ml.cli.options import (
+    coverage_line,
     format_option,
     locked_option,
     number,
@@ -87,6 +88,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     if unchanged:
         click.echo(f"Nothing to do: nothing has changed since run {result['run']}.")
     _metrics(result)
+    if result.get("interval"):
+        click.echo(f"{coverage_line(result['interval'])}\n")
     for name in ("bundle", "report"):
         if result[name]:
             click.echo(f"{name:<8} {result[name]}")

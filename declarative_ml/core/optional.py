@@ -8,6 +8,9 @@ from typing import Any
 
 from declarative_ml.core.errors import MissingDependency
 
+_MODULES = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+"""Distributions whose module has another name."""
+
 
 def require(module: str, extra: str) -> Any:
     """Import and return `module`. Raises MissingDependency naming `extra` when it is not installed."""
@@ -17,5 +20,8 @@ def require(module: str, extra: str) -> Any:
 
 
 def installed(module: str) -> bool:
-    """Whether the top-level package of `module` can be imported, without importing it."""
-    return find_spec(module.partition(".")[0]) is not None
+    """Whether the top-level package of `module`, or of the distribution so named, can be imported.
+
+    It is not imported for that.
+    """
+    return find_spec(_MODULES.get(module, module).partition(".")[0]) is not None

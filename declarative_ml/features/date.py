@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from declarative_ml.features.base import Encoded, Feature, State
 from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.learning.monotone import MONOTONE, Direction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +29,14 @@ class Date(Feature):
 
     Raw: days since 1970-01-01, year, month, day, weekday (0 = Monday), yearday and hour, as far as they
     vary in training; NaN when missing. Scaled: standardised days, sine and cosine of month, weekday,
-    yearday and hour, and whether it is missing; 0 when missing.
+    yearday and hour, and whether it is missing; 0 when missing. With `monotone`, the days alone: a model that
+    sees the month as well can go back and forth within the year.
     """
 
     type: Literal["date"] = "date"
+    monotone: Direction | None = Field(
+        default=None, description=f"{MONOTONE}. The parts of the calendar are then not seen"
+    )
     raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
 
     @classmethod
@@ -48,8 +55,9 @@ class Date(Feature):
         from declarative_ml.learning.iso_dates import PARTS
 
         days = statistics.days
+        wanted = ("days",) if self.monotone else PARTS
         return {
-            "parts": [part for part in PARTS if statistics.varies(part)],
+            "parts": [part for part in wanted if statistics.varies(part)],
             "centre": round(days.mean or 0.0),
             "unit": (days.std or 0.0) or 1.0,
             "indicator": statistics.missing > 0,

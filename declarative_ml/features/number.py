@@ -10,6 +10,7 @@ from pydantic import Field
 
 from declarative_ml.features.base import Encoded, Feature, State
 from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.learning.monotone import MONOTONE, Direction
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +49,7 @@ class Number(Feature):
         "compressed; quantile: by rank, towards a normal curve; standard: mean 0, deviation 1, cut at 8; "
         "minmax: 0 to 1; none: as it is",
     )
+    monotone: Direction | None = Field(default=None, description=MONOTONE)
     raw_dtype: ClassVar[Literal["float32", "string"]] = "float32"
 
     @classmethod

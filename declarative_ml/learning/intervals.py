@@ -76,6 +76,18 @@ def intervals(
     return {name: (low, high) for name, (_, low, high) in zip(names, found, strict=True)}
 
 
+def mean_interval(
+    values: np.ndarray, *, resamples: int = 200, seed: int = 0, level: float = 0.95
+) -> tuple[float, float, float]:
+    """The mean of `values` [N] and its interval: (mean, low, high); NaN without values."""
+    values = np.asarray(values, dtype=np.float64)
+
+    def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(weights @ values[rows] / weights.sum(axis=1))
+
+    return _estimate([statistic], len(values), None, resamples, seed, level)[0]
+
+
 def paired_difference(
     name: str,
     task: Task,

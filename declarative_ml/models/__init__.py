@@ -8,6 +8,8 @@ MODELS: Shelf[Model] = Shelf(
     {
         "linear": "declarative_ml.models.linear:Linear",
         "lightgbm": "declarative_ml.models.lightgbm:LightGBM",
+        "xgboost": "declarative_ml.models.xgboost:XGBoost",
+        "extra_trees": "declarative_ml.models.extra_trees:ExtraTrees",
         "mlp": "declarative_ml.models.mlp:MLP",
     },
 )

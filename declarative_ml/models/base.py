@@ -49,6 +49,10 @@ class FitContext:
     deadline: Callable[[], float] | None = None
     """When to stop with the best so far, in seconds of `time.monotonic`; it may move. At least one round
     is done."""
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    """Columns of the layout's `raw` (and of `scaled`, under the same names) -> 1 where the margin must never
+    fall when only this column grows, -1 where it must never rise. Only for models that are `monotone`, and
+    never for several classes."""
 
     @property
     def time_is_up(self) -> bool:
@@ -74,6 +78,8 @@ class Model(Component):
     tasks: ClassVar[frozenset[TaskType]] = frozenset({"binary", "multiclass", "number"})
     space: ClassVar[Mapping[str, Span]] = {}
     """Option -> what `tune` tries for it, where the spec names no space."""
+    monotone: ClassVar[bool] = False
+    """Whether `fit` keeps the directions of `FitContext.monotone`, whatever the data."""
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:

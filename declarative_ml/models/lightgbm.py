@@ -35,6 +35,11 @@ _VALUES_PER_THREAD = 500_000
 """Values (rows x columns) that keep a thread busy. With fewer, threads wait for each other more than they
 work: on 35,000 rows of 14 columns two take 1.7 times the processor time of one, and no less time."""
 
+_MONOTONE_PENALTY = 2.0
+"""Keeps constrained columns out of the first two levels of a tree, where a split would bind everything below
+it (Auguste, Malory & Smirnov, arXiv 2020). The RMSE of four tables came out between 1.1 % lower and 0.3 %
+higher than without it."""
+
 _TRAIN_LOSS_EVERY = 25
 """The training loss is for the curve only: measuring it after every round costs a tenth of the fit."""
 
@@ -84,6 +89,7 @@ class LightGBM(Model):
     )
 
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm", "numpy")
+    monotone: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {
         "learning_rate": Span(low=0.015, high=0.15, log=True),
         "num_leaves": Span(low=4, high=128, log=True),
@@ -136,6 +142,7 @@ class LightGBM(Model):
             "force_col_wise": True,
             "num_threads": min(context.threads, max(1, _matrix_size(train) // _VALUES_PER_THREAD)),
             "verbosity": -1,
+            **_constraints(train.layout, context.monotone),
         }
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
@@ -188,6 +195,22 @@ def _options_by_rows(rows: int, task: Task) -> dict[str, Any]:
         "bagging_fraction": 0.8 if small else 1.0,
         "cat_smooth": 3.0 if small else 10.0,
         "cat_l2": 3.0 if small else 10.0,
+    }
+
+
+def _constraints(layout: Layout, monotone: Mapping[str, int]) -> dict[str, Any]:
+    """The parameters that keep the directions of `monotone`; none without any.
+
+    Of LightGBM's methods only `basic` keeps its promise: `intermediate` and `advanced` of LightGBM 4.7 let
+    predictions go the other way by up to 1 % of the target's deviation, where values are missing or trees
+    see a share of the columns. The run sweeps the shipped graph for it (steps.sweep).
+    """
+    if not monotone:
+        return {}
+    return {
+        "monotone_constraints": [*(monotone.get(name, 0) for name in layout.raw), *[0] * len(layout.codes)],
+        "monotone_constraints_method": "basic",
+        "monotone_penalty": _MONOTONE_PENALTY,
     }
 
 

@@ -116,7 +116,7 @@ def float32_below(values: np.ndarray) -> np.ndarray:
 
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    lower = np.nextafter(rounded, np.float32(-np.inf))
+        lower = np.nextafter(rounded, np.float32(-np.inf))
     return np.where(rounded.astype(np.float64) > values, lower, rounded)
 
 

@@ -156,6 +156,7 @@ class _Builder:
                 "exclude": sorted(spec.exclude),
                 "weight": spec.weight,
                 "reserved": self._reserved(),
+                "interval": spec.evaluate.interval is not None,
             },
             inputs=tables,
             components=shelf,

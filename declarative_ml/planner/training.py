@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from declarative_ml.features import FEATURES
@@ -10,9 +11,12 @@ from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
 from declarative_ml.planner.tuning import Tuning
 from declarative_ml.spec.document import Spec
+from declarative_ml.spec.monotone import left_out
 from declarative_ml.spec.portfolio import Candidate, candidates, weights_of
 
 BASELINE = "linear"
+_ERRORS = "lightgbm"
+"""The kind of model that learns how large errors are, for intervals."""
 
 
 class Training:
@@ -22,7 +26,10 @@ class Training:
         self.spec = spec
         self.table = table
         self.folds = folds
-        self.candidates = candidates(spec)
+        self.left_out = left_out(spec)
+        """Candidate -> why it is not fitted."""
+        first, *others = [each for each in candidates(spec) if each.name not in self.left_out]
+        self.candidates = [replace(first, optional=False), *others]
         self.tuning = Tuning(spec)
 
     def steps(self) -> list[Step]:
@@ -30,6 +37,8 @@ class Training:
         steps = [step for candidate in self.candidates for step in self._train(candidate)]
         if self.blends:
             steps.append(self._ensemble())
+        if self.spec.evaluate.interval is not None:
+            steps.append(self._interval(self.spec.evaluate.interval))
         return [*steps, self._assemble()]
 
     def curves(self) -> dict[str, str]:
@@ -43,8 +52,8 @@ class Training:
 
     @property
     def blends(self) -> bool:
-        """Whether several candidates are fitted."""
-        return len(self.candidates) > 1
+        """Whether there are several candidates, be it that some are left out."""
+        return len(self.candidates) + len(self.left_out) > 1
 
     def _train(self, candidate: Candidate) -> list[Step]:
         folds = self.folds
@@ -114,10 +123,33 @@ class Training:
         return Step(
             id="ensemble",
             kind="ensemble",
-            title="Compare the candidates on the rows that their folds held out, and weigh them",
-            params={"names": self.names, "weights": weights_of(self.spec)},
+            title="Compare the candidates on the rows that their folds held out, and weigh them"
+            + self._but(),
+            params={"names": self.names, "weights": weights_of(self.spec), "left_out": self.left_out},
             inputs={"prepare": "prepare", "split": "split", **self._fold_inputs()},
             libraries=("numpy",),
+        )
+
+    def _but(self) -> str:
+        """What a plan says of the candidates that are not fitted."""
+        reasons = dict.fromkeys(self.left_out.values())
+        names = {why: [name for name, other in self.left_out.items() if other == why] for why in reasons}
+        return "".join(f"; without {', '.join(names[why])}: {why}" for why in reasons)
+
+    def _interval(self, level: float) -> Step:
+        return Step(
+            id="interval",
+            kind="interval",
+            title=f"Learn from the errors on held-out rows how wide an interval of {level:g} must be",
+            params={"names": self.names, "level": level, "seed": self.spec.seed},
+            inputs={
+                "prepare": "prepare",
+                "split": "split",
+                **self._fold_inputs(),
+                **({"ensemble": "ensemble"} if self.blends else {}),
+            },
+            components=(MODELS.module(_ERRORS),),
+            libraries=("numpy", *MODELS.load(_ERRORS).libraries),
         )
 
     def leaderboard(self) -> Step:
@@ -170,6 +202,9 @@ class Training:
         )
 
     def _assemble(self) -> Step:
+        models = [candidate.model for candidate in self.candidates]
+        if self.spec.evaluate.interval is not None:
+            models.append(MODELS.parse(_ERRORS))
         finals = {f"member{number}.final": f"train.{name}.final" for number, name in enumerate(self.names)}
         return Step(
             id="assemble",
@@ -181,6 +216,7 @@ class Training:
                 "names": self.names,
                 "calibrate": True,
                 "threshold": self.spec.evaluate.threshold.model_dump(mode="json"),
+                "monotone": True,
             },
             inputs={
                 "prepare": "prepare",
@@ -190,8 +226,9 @@ class Training:
                 **self._tuned_inputs(),
                 **finals,
                 **({"ensemble": "ensemble"} if self.blends else {}),
+                **({"interval": "interval"} if self.spec.evaluate.interval is not None else {}),
             },
-            components=self._graph_components([candidate.model for candidate in self.candidates]),
+            components=self._graph_components(models),
             libraries=("onnx", "onnxruntime", "numpy"),
         )
 
@@ -214,6 +251,7 @@ class Training:
                 "names": [BASELINE],
                 "calibrate": False,
                 "threshold": {"value": 0.5, "maximize": None},
+                "monotone": False,
             },
             inputs={
                 "prepare": "prepare",

@@ -29,6 +29,35 @@ class SliceResult:
 
 
 @dataclass(frozen=True)
+class IntervalGroup:
+    """Rows whose prediction intervals are about equally wide."""
+
+    rows: int
+    width: float
+    """Mean of them."""
+    coverage: float
+    """Share of the rows whose value lies inside."""
+
+
+@dataclass(frozen=True)
+class IntervalResult:
+    """How prediction intervals do on the test rows."""
+
+    level: float
+    """The share of rows that they are to cover."""
+    rows: int
+    coverage: Sequence[float]
+    """The share that they cover, and its 95 % interval: value, low, high."""
+    width: Sequence[float]
+    """Mean width, and its 95 % interval: value, low, high."""
+    below: float
+    """Share of rows whose value is below the lower end."""
+    above: float
+    groups: Sequence[IntervalGroup] = ()
+    """Fifths of the rows, from narrow to wide."""
+
+
+@dataclass(frozen=True)
 class StepResult:
     """One step of the plan and what became of it."""
 
@@ -128,6 +157,8 @@ class ReportContent:
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     """Step id -> learning curve: dicts with "step" and, where known, "train" and "validation" (losses)."""
     slices: Sequence[SliceResult] = ()
+    interval: IntervalResult | None = None
+    """Test rows: number targets with `evaluate.interval`."""
     shap_plots: Mapping[str, bytes] = field(default_factory=dict)
     """Title -> PNG."""
     importance: Sequence[tuple[str, float]] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class Predictions:
     probabilities: np.ndarray | None
     """[N, C] float32 in the order of `Scorer.labels`; None for a number."""
     unfit: tuple[Unfit, ...] = ()
+    lower: np.ndarray | None = None
+    """[N] float32, never above the prediction; None where the model gives no intervals."""
+    upper: np.ndarray | None = None
+    """[N] float32, never below the prediction."""
 
     def __len__(self) -> int:
         return len(self.prediction)
@@ -73,12 +77,10 @@ class Scorer:
         Raises DataError for a missing column or columns of unequal length.
         """
         rows = self._row_count(inputs)
-        names = ["prediction", "probabilities"] if self.task.is_classification else ["prediction"]
-        parts = [self._session.run(names, feed) for feed in self._feeds(inputs, rows)]
-        answers = [part[0].reshape(-1) for part in parts]
+        parts = [self._session.run(_outputs(self.bundle), feed) for feed in self._feeds(inputs, rows)]
         if not self.task.is_classification:
-            values = np.concatenate(answers) if answers else np.empty(0, np.float32)
-            return Predictions(values, None)
+            return self._as_numbers(parts)
+        answers = [part[0].reshape(-1) for part in parts]
         shape = (0, len(self.task.classes))
         probabilities = np.concatenate([part[1] for part in parts]) if parts else np.empty(shape, np.float32)
         return Predictions(self._as_labels(answers, rows), probabilities)
@@ -93,16 +95,14 @@ class Scorer:
         Raises DataError naming row, column and value.
         """
         inputs, unfit = self.raw_rows(rows, ignore_extra=ignore_extra, strict=strict)
-        scored = self.predict_raw(inputs)
-        return Predictions(scored.prediction, scored.probabilities, unfit)
+        return replace(self.predict_raw(inputs), unfit=unfit)
 
     def predict_columns(
         self, columns: Mapping[str, Sequence[Any]], *, ignore_extra: bool = False, strict: bool = True
     ) -> Predictions:
         """Score columns of plain values; the options are those of `predict_rows`."""
         inputs, unfit = self.raw_columns(columns, ignore_extra=ignore_extra, strict=strict)
-        scored = self.predict_raw(inputs)
-        return Predictions(scored.prediction, scored.probabilities, unfit)
+        return replace(self.predict_raw(inputs), unfit=unfit)
 
     def raw_rows(
         self, rows: Sequence[Mapping[str, Any]], *, ignore_extra: bool = False, strict: bool = True
@@ -154,6 +154,13 @@ class Scorer:
         for start in range(0, rows, BATCH_ROWS):
             cut = slice(start, min(start + BATCH_ROWS, rows))
             yield {column.name: _as_tensor(inputs[column.name][cut], column.dtype) for column in self.inputs}
+
+    def _as_numbers(self, parts: list[list[np.ndarray]]) -> Predictions:
+        values = {
+            name: np.concatenate([part[place].reshape(-1) for part in parts] or [np.empty(0, np.float32)])
+            for place, name in enumerate(_outputs(self.bundle))
+        }
+        return Predictions(values["prediction"], None, lower=values.get("lower"), upper=values.get("upper"))
 
     def _as_labels(self, answers: list[np.ndarray], rows: int) -> np.ndarray:
         labels = np.empty(rows, dtype=object)
@@ -218,6 +225,13 @@ def _as_label(name: str, kind: str) -> Label:
     return name
 
 
+def _outputs(bundle: Bundle) -> list[str]:
+    """The outputs that answers are made from."""
+    if bundle.manifest.task.is_classification:
+        return ["prediction", "probabilities"]
+    return ["prediction"] if bundle.manifest.interval is None else ["prediction", "lower", "upper"]
+
+
 def _check_session(session: Any, bundle: Bundle) -> None:
     kinds = {"tensor(float)": "float32", "tensor(string)": "string"}
     found = {node.name: kinds.get(node.type, node.type) for node in session.get_inputs()}
@@ -225,7 +239,7 @@ def _check_session(session: Any, bundle: Bundle) -> None:
     if found != wanted:
         raise DataError(f"{bundle.path}: {MODEL} takes {found}, the manifest says {wanted}")
     outputs = {node.name for node in session.get_outputs()}
-    needed = {"prediction"} | ({"probabilities"} if bundle.manifest.task.is_classification else set())
+    needed = set(_outputs(bundle))
     if absent := sorted(needed - outputs):
         raise DataError(f"{bundle.path}: {MODEL} has no output {', '.join(absent)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError
@@ -42,13 +42,27 @@ def open_session(content: bytes, *, threads: int = 1, name: str = "model.onnx") 
 
 def run_graph(session: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities [N, C] or values [N] of raw columns [N, 1], in batches of bounded size."""
+    names = {node.name for node in session.get_outputs()}
+    if "probabilities" in names:
+        return _run(session, ["probabilities"], inputs)[0]
+    return _run(session, ["prediction"], inputs)[0][:, 0]
+
+
+def run_number_graph(session: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs of a graph for a number target, float64 [N] by name: `prediction`, and `lower` and `upper`
+    where it gives intervals."""
+    names = [node.name for node in session.get_outputs()]
+    found = _run(session, names, inputs)
+    return {name: values[:, 0] for name, values in zip(names, found, strict=True)}
+
+
+def _run(session: Any, names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs `names` as float64 [N, width], the rows taken in batches."""
     import numpy as np
 
     rows = len(next(iter(inputs.values())))
-    last = session.get_outputs()[-1].name
     parts = []
     for start in range(0, max(rows, 1), BATCH_ROWS):
         feed = {name: values[start : start + BATCH_ROWS] for name, values in inputs.items()}
-        parts.append(session.run([last], feed)[0])
-    joined = np.concatenate(parts).astype(np.float64)
-    return joined if last == "probabilities" else joined[:, 0]
+        parts.append(session.run(list(names), feed))
+    return [np.concatenate(batches).astype(np.float64) for batches in zip(*parts, strict=True)]

@@ -88,7 +88,8 @@ def raw_inputs(
 
 def score_fields(scorer: Scorer, schema: pa.Schema, keep: Sequence[str] = ()) -> list[pa.Field]:
     """The output columns: those of `keep`, `prediction`, and for classes `probability` (binary: of the
-    positive class, multiclass: of the predicted one) and `probability_<class>` each.
+    positive class, multiclass: of the predicted one) and `probability_<class>` each; for a number `lower`
+    and `upper` where the model gives intervals.
 
     Raises DataError for a column to keep that is absent, or that has the name of an answer.
     """
@@ -103,6 +104,8 @@ def score_fields(scorer: Scorer, schema: pa.Schema, keep: Sequence[str] = ()) ->
     if scorer.task.is_classification:
         names = ["probability", *(f"probability_{name}" for name in scorer.task.classes)]
         answers += [pa.field(name, pa.float32()) for name in names]
+    elif scorer.bundle.manifest.interval is not None:
+        answers += [pa.field(name, pa.float32()) for name in ("lower", "upper")]
     taken = {field.name for field in answers}
     if clash := [name for name in keep if name in taken]:
         raise DataError(
@@ -127,7 +130,8 @@ def _answer_arrays(scorer: Scorer, scored: Predictions) -> list[pa.Array]:
     kind = _prediction_type(scorer)
     labels = scored.prediction.tolist()
     if scored.probabilities is None:
-        return [pa.array(scored.prediction, kind)]
+        numbers = [scored.prediction, scored.lower, scored.upper]
+        return [pa.array(values, kind) for values in numbers if values is not None]
     if kind == pa.string():
         labels = [str(label) for label in labels]
     wide = scored.probabilities

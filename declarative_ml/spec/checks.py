@@ -21,16 +21,19 @@ from declarative_ml.spec.document import (
 )
 from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
+from declarative_ml.spec.monotone import able_models, left_out, monotone_features, why_not
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
 from declarative_ml.spec.tuned import tune_faults
 
 _CLASSES = frozenset({"binary", "multiclass"})
 _BINARY = frozenset({"binary"})
+_NUMBER = frozenset({"number"})
+_ORDERED = _BINARY | _NUMBER
 
 
 def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     """Contradictions inside the spec, without looking at data."""
-    checks = (_task, _roles, _features, _split, _model, _tune, _without_effect)
+    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _interval, _without_effect)
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
@@ -157,6 +160,8 @@ def _task(spec: Spec, report: _Report) -> Iterator[Problem]:
             known &= tasks
         else:
             hint = _fitting_metrics(known) if path[:2] in _METRICS else "remove one of the two"
+            if path[-1] == "monotone" and "multiclass" in known:
+                hint = "with several classes, what makes one more probable makes others less: remove monotone"
             yield report.value("DML101", path, f"{what} does not fit: {because}", hint)
 
 
@@ -177,6 +182,10 @@ def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
         yield ("target", "positive"), "target.positive", _BINARY
     if evaluate.threshold.maximize is not None or evaluate.threshold.value != 0.5:
         yield ("evaluate", "threshold"), "evaluate.threshold", _BINARY
+    if evaluate.interval is not None:
+        yield ("evaluate", "interval"), "evaluate.interval", _NUMBER
+    for name, direction in monotone_features(spec).items():
+        yield ("features", name, "monotone"), f"monotone {direction}", _ORDERED
     if spec.imbalance != "none":
         yield ("imbalance",), f"imbalance {spec.imbalance}", _CLASSES
 
@@ -270,6 +279,33 @@ def _model(spec: Spec, report: _Report) -> Iterator[Problem]:
             message = f"members {first + 1} and {number + 1} are the same model"
             hint = "an average of equal models changes nothing: delete one, or change its options"
             yield report.value("DML108", ("model", "members", number), message, hint)
+
+
+def _monotone(spec: Spec, report: _Report) -> Iterator[Problem]:
+    """Models that the spec names, and options of models to tune, must be able to keep its directions."""
+    columns = monotone_features(spec)
+    hint = f"choose {_list(able_models())}, or delete 'monotone'"
+    for number, model in enumerate(spec.members):
+        path: Path = ("model", "members", number) if isinstance(spec.model, Ensemble) else ("model",)
+        if reason := why_not(model, columns):
+            yield report.value("DML118", (*path, "type"), f"{model.type} {reason}", hint)
+    without = left_out(spec)
+    for key in spec.tune.space if spec.tune is not None else ():
+        name = key.partition(".")[0]
+        if reason := without.get(name):
+            message = f"'{key}' cannot be tuned: {name} {reason}"
+            yield report.key(
+                "DML118", ("tune", "space", key), message, "delete it here, or delete 'monotone'"
+            )
+
+
+def _interval(spec: Spec, report: _Report) -> Iterator[Problem]:
+    split = spec.data.split
+    nothing_held_out = getattr(split, "validation", None) == 0.0 and getattr(split, "folds", None) is None
+    if spec.evaluate.interval is not None and nothing_held_out:
+        message = "intervals are learned from the errors on held-out rows, and the split has none"
+        hint = "write folds: 5, or a share such as validation: 0.1"
+        yield report.value("DML107", ("evaluate", "interval"), message, hint)
 
 
 def _tune(spec: Spec, report: _Report) -> Iterator[Problem]:

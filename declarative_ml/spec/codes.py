@@ -149,7 +149,8 @@ _TABLE = (
          "The hash split assigns a row by the value of the column that `data.key` names.",
          "data: {source: table.csv, split: hash}", "data: {source: table.csv, split: hash, key: customerID}"),
     Code("DML107", "The split does not work out",
-         "The shares leave no rows to train on, or two ways of holding rows out exclude each other.",
+         "The shares leave no rows to train on, or none held out for intervals, or two ways of holding rows "
+         "out exclude each other.",
          "data: {source: table.csv, split: {validation: 0.5, test: 0.5}}",
          "data: {source: table.csv, split: {validation: 0.1, test: 0.2}}"),
     Code("DML108", "Equal members",
@@ -204,6 +205,12 @@ _TABLE = (
          "that has a kind twice is `lightgbm2`.",
          "model: lightgbm\ntune: {space: {lightgbm.learning_rat: {low: 0.01, high: 0.1}}}",
          "model: lightgbm\ntune: {space: {lightgbm.learning_rate: {low: 0.01, high: 0.1}}}"),
+    Code("DML118", "The model cannot keep a column monotone",
+         "A feature says `monotone: increasing` or `decreasing`, and a model that the spec names cannot "
+         "promise it, whatever the data. With `model: auto` such candidates are left out, with the reason, "
+         "and their options cannot be tuned.",
+         "features: {tenure: {type: number, monotone: decreasing}}\nmodel: mlp",
+         "features: {tenure: {type: number, monotone: decreasing}}\nmodel: lightgbm"),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

@@ -190,6 +190,13 @@ class Evaluate(Section):
     threshold: Threshold = Field(
         default=Threshold(value=0.5), description="Where yes begins; binary targets; 0.5 when absent"
     )
+    interval: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.999,
+        description="Share of rows, such as 0.9, whose value is to lie between the outputs `lower` and "
+        "`upper`; number targets; absent: no such outputs",
+    )
 
 
 class Tune(Section):

@@ -202,6 +202,7 @@ def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> 
     _or(definitions["Ensemble"]["properties"]["members"], "items", {"enum": list(MODELS)})
     features = next(branch for branch in root["features"]["anyOf"] if "additionalProperties" in branch)
     _or(features, "additionalProperties", {"enum": list(FEATURES)})
+    _or(root, "features", {"$ref": "#/$defs/Reference"})  # a template's param can be the whole mapping
     _or(definitions["Evaluate"]["properties"], "threshold", {"type": "number", "minimum": 0, "maximum": 1})
     _or(root, "explain", {"enum": ["shap", "none", True, False]})
     _or(root, "track", {"type": "boolean"})

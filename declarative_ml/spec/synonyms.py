@@ -178,8 +178,10 @@ _VALUES = {
     "date": "datetime timestamp time day datetime64 temporal",
     "linear": "logistic logistic_regression logreg ridge lasso~ elasticnet~ glm linear_regression sgd "
     "regression linear_model linear_svc~ svm~ svc~ naive_bayes~",
-    "lightgbm": "xgboost~ xgb~ catboost~ gbm gbdt gradient_boosting random_forest~ tree~ decision_tree~ "
-    "trees~ boosting hist_gradient_boosting extra_trees~ lgbm lgb boosted_trees forest~ rf~ knn~",
+    "lightgbm": "catboost~ gbm gbdt gradient_boosting random_forest~ tree~ decision_tree~ "
+    "trees~ boosting hist_gradient_boosting lgbm lgb boosted_trees forest~ rf~ knn~",
+    "xgboost": "xgb xgboost_cpu",
+    "extra_trees": "extratrees extra_trees_classifier extremely_randomized_trees",
     "mlp": "nn neural_network neural network dnn deep tabnet~ ann torch pytorch keras tensorflow perceptron "
     "neural_net transformer~ tabular_nn tabpfn~",
     "ensemble": "stacking~ voting blend blending average averaging",

@@ -10,6 +10,7 @@ STEPS = {
     "tune": "declarative_ml.steps.tune",
     "train": "declarative_ml.steps.train",
     "ensemble": "declarative_ml.steps.ensemble",
+    "interval": "declarative_ml.steps.interval",
     "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",

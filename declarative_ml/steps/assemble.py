@@ -1,7 +1,8 @@
-"""Blend the members, calibrate, set the threshold, build the one ONNX graph, and prove its parity.
+"""Blend the members, calibrate, set the threshold, build the one ONNX graph, and prove what it promises.
 
 model.onnx       raw columns in, labelled answer out
-assembly.json    task, inputs, weights, calibration, threshold, parity, validation losses
+assembly.json    task, inputs, weights, calibration, threshold, interval, validation losses, and what was
+                 proven: parity, and the direction of monotone columns
 validation.npy   calibrated predictions of the held-out rows, in split order (absent without any)
 """
 
@@ -19,11 +20,15 @@ from declarative_ml.learning.ensembling import blend
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.learning.threshold import best_threshold
 from declarative_ml.models.base import load_state
+from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.interval import Interval, load_interval, parity_of
 from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
 from declarative_ml.steps.raw import Column, raw_inputs
+from declarative_ml.steps.sweep import prove_monotone
 from declarative_ml.steps.table import read_schema
+from declarative_ml.steps.train import open_prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,12 +77,16 @@ def run(context: StepContext) -> None:
     features = feature_columns(context)
     fits = [member.fits for member in members]
     name = context.params["name"]
-    model = model_graph(context, name, task, features, fits, weights, calibration, threshold)
+    interval = load_interval(context)
+    model = model_graph(context, name, task, features, fits, weights, calibration, threshold, interval)
     content = model.SerializeToString(deterministic=True)
     (context.out / "model.onnx").write_bytes(content)
     context.progress(0.6, "proving parity")
     margins = calibration.apply(blend(task, [member.check for member in members], weights))
-    parity = prove_parity(context, task, content, features, predictions_from_margins(task, margins))
+    session = open_session(content, threads=context.threads)
+    expected = predictions_from_margins(task, margins)
+    parity = prove_parity(context, task, session, features, expected, interval)
+    proven = prove_monotone(context, session, task, features) if context.params["monotone"] else []
     write_json(
         context.out / "assembly.json",
         {
@@ -88,7 +97,9 @@ def run(context: StepContext) -> None:
             "members": _described(context, task, truth, members),
             "calibration": calibration.model_dump(mode="json"),
             "threshold": threshold if task.type == "binary" else None,
+            "interval": None if interval is None else interval.bounds.level,
             "parity": parity,
+            "monotone": proven,
         },
     )
 
@@ -144,26 +155,33 @@ def _threshold(wanted: dict[str, Any], task: Task, truth: np.ndarray, prediction
 
 
 def prove_parity(
-    context: StepContext, task: Task, content: bytes, columns: list[Column], expected: np.ndarray
+    context: StepContext,
+    task: Task,
+    session: Any,
+    columns: list[Column],
+    expected: np.ndarray,
+    interval: Interval | None = None,
 ) -> dict[str, Any]:
-    """Run the graph on real raw rows and compare with the fit-time predictions [n] or [n, classes].
+    """Run the graph on real raw rows and compare with the fit-time predictions [n] or [n, classes], and its
+    interval with the one that was learned.
 
     Raises StepFailed above the tolerance: a graph that differs from what was trained never ships.
     """
     import numpy as np
 
-    from declarative_ml.scoring.session import open_session
-
     check = np.load(context.inputs["prepare"] / "check.npy")
     rows = np.load(context.inputs["split"] / "order.npy")[check]
-    session = open_session(content, threads=context.threads)
-    outputs = session.run(None, raw_inputs(context.inputs["table"], rows, columns))
+    inputs = raw_inputs(context.inputs["table"], rows, columns)
     if task.type == "number":
-        actual = outputs[0][:, 0].astype(np.float64)
-        scale = float(np.std(expected) + np.abs(expected).mean()) or 1.0
-        difference, tolerance = np.abs(actual - expected) / scale, NUMBER_TOLERANCE
+        outputs = run_number_graph(session, inputs)
+        difference = np.abs(outputs["prediction"] - expected)
+        if interval is not None:
+            data = open_prepared(context).take(check)
+            difference = np.maximum(difference, parity_of(interval, data, outputs))
+        difference = difference / (float(np.std(expected) + np.abs(expected).mean()) or 1.0)
     else:
-        difference, tolerance = np.abs(outputs[1] - expected).max(axis=1), PROBABILITY_TOLERANCE
+        difference = np.abs(run_graph(session, inputs) - expected).max(axis=1)
+    tolerance = NUMBER_TOLERANCE if task.type == "number" else PROBABILITY_TOLERANCE
     worst = float(difference.max())
     if not worst <= tolerance:
         raise StepFailed(

@@ -39,6 +39,10 @@ def run(context: StepContext) -> None:
         found.append({"name": name, "weight": 0.0, "loss": loss, "reason": reason})
     context.progress(0.5, f"weighing {len(margins)} of {len(found)}")
     _weigh(found, context.params["weights"], task, truth, margins)
+    found += [
+        {"name": name, "weight": 0.0, "loss": None, "reason": reason}
+        for name, reason in context.params["left_out"].items()
+    ]
     write_json(context.out / "ensemble.json", {"members": found})
 
 

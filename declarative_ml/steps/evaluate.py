@@ -1,6 +1,7 @@
 """Measure the ONNX file on the test rows, by metric, slice and interval, beside two baselines.
 
-    metrics.json     metrics, intervals, baselines, slices, primary metric, threshold, row counts
+    metrics.json     metrics, intervals, baselines, slices, primary metric, threshold, row counts, and with
+                     prediction intervals how many test rows they cover and how wide they are
     test.npz         truth, prediction, rows (positions in the table)
 
 Validation numbers are out-of-fold predictions of the fitted models: the shipped graph has learned from
@@ -16,10 +17,11 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.baseline import baseline_prediction
+from declarative_ml.learning.coverage import interval_quality
 from declarative_ml.learning.intervals import intervals
 from declarative_ml.learning.metric_names import METRICS, default_metric, default_metrics
 from declarative_ml.learning.metrics import score
-from declarative_ml.scoring.session import open_session, run_graph
+from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST
@@ -54,17 +56,22 @@ def run(context: StepContext) -> None:
         "intervals": {},
         "baselines": {},
         "slices": [],
+        "interval": None,
     }
     _validation(context, judge, target, result)
     rows, truth = order[part == TEST], target[part == TEST]
     context.progress(0.5, "test rows")
-    prediction = _predict(context, "assemble", rows) if len(rows) else np.zeros(0)
+    prediction = np.zeros(0)
     if len(rows):
+        prediction, ends = _answers(context, rows)
         fitted = target[part != TEST]
         result["metrics"]["test"] = judge.scores(truth, prediction)
         result["intervals"]["test"] = judge.intervals(truth, prediction)
         result["baselines"]["test"] = _baselines(context, judge, rows, truth, fitted)
         result["slices"] = _slices(context, judge, rows, truth, prediction)
+        if ends is not None:
+            seed = context.params["seed"]
+            result["interval"] = interval_quality(truth, *ends, assembly["interval"], seed=seed)
     np.savez(context.out / "test.npz", truth=truth, prediction=prediction, rows=rows)
     write_json(context.out / "metrics.json", result)
 
@@ -124,11 +131,21 @@ def _validation(context: StepContext, judge: _Judge, target: np.ndarray, result:
     result["intervals"]["validation"] = {} if primary is None else {judge.names[0]: primary}
 
 
-def _predict(context: StepContext, role: str, rows: np.ndarray) -> np.ndarray:
-    """Run the graph of an assemble artifact on rows of the table."""
+def _answers(
+    context: StepContext, rows: np.ndarray
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """What the shipped graph says of rows of the table: predictions, and the ends of their intervals."""
+    if context.read("assemble", "assembly.json")["interval"] is None:
+        return run_graph(*_graph_and_rows(context, "assemble", rows)), None
+    outputs = run_number_graph(*_graph_and_rows(context, "assemble", rows))
+    return outputs["prediction"], (outputs["lower"], outputs["upper"])
+
+
+def _graph_and_rows(context: StepContext, role: str, rows: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+    """The graph of an assemble artifact, and its inputs from rows of the table."""
     session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
     dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
-    return run_graph(session, raw_arrays(context.inputs["table"], rows, dtypes))
+    return session, raw_arrays(context.inputs["table"], rows, dtypes)
 
 
 def _baselines(
@@ -137,7 +154,8 @@ def _baselines(
     constant = baseline_prediction(judge.task, fitted, len(truth))
     found = {"majority" if judge.task.is_classification else "mean": judge.scores(truth, constant)}
     if "baseline" in context.inputs:
-        found["linear"] = judge.scores(truth, _predict(context, "baseline", rows))
+        answer = run_graph(*_graph_and_rows(context, "baseline", rows))
+        found["linear"] = judge.scores(truth, answer)
     return found
 
 

@@ -15,6 +15,7 @@ from declarative_ml.learning.dataset import EncodedNames, Layout
 from declarative_ml.learning.ensembling import blend_to_onnx
 from declarative_ml.models.base import Model, State
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.interval import Interval
 from declarative_ml.steps.raw import Column
 from declarative_ml.steps.table import read_schema
 
@@ -55,8 +56,12 @@ def model_graph(
     weights: np.ndarray | Sequence[float],
     calibration: Calibration,
     threshold: float,
+    interval: Interval | None = None,
 ) -> ModelProto:
-    """The blend of the members by `weights`, calibrated, as the graph called `name`."""
+    """The blend of the members by `weights`, calibrated, as the graph called `name`.
+
+    With an `interval`, a number's graph has the outputs `lower` and `upper` beside `prediction`.
+    """
     layout = Layout.model_validate(context.read("prepare", "encoding.json")["layout"])
     graph = OnnxGraph()
     names = _encode(graph, columns)
@@ -66,12 +71,17 @@ def model_graph(
         tensors.append(_mean(graph, fits))
     margins = calibration.to_onnx(graph, blend_to_onnx(graph, tensors, weights, task), task)
     _outputs(graph, task, margins, threshold)
+    if interval is not None:
+        ends = interval.to_onnx(graph, names, layout, margins)
+        for end, output in zip(ends, ("lower", "upper"), strict=True):
+            graph.output(end, output, "float32")
     metadata = {
         "name": name,
         "target": task.target,
         "task": task.type,
         "classes": json.dumps(list(task.classes), ensure_ascii=False),
         "threshold": repr(threshold) if task.type == "binary" else "",
+        "interval": repr(interval.bounds.level) if interval is not None else "",
     }
     return graph.build(name, metadata)
 

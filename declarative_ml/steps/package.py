@@ -19,6 +19,7 @@ def run(context: StepContext) -> None:
         "inputs": assembly["inputs"],
         "missing": assembly["missing"],
         "threshold": assembly["threshold"],
+        "interval": assembly["interval"],
         "metrics": context.read("evaluate", "metrics.json")["metrics"],
         "spec_digest": context.params["spec_digest"],
         "data_fingerprint": split["fingerprint"],

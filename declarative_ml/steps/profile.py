@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
+from declarative_ml.core.task import Task
 from declarative_ml.features import FEATURES
 from declarative_ml.learning.words import is_prose
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.directions import monotone_columns, require_order
 from declarative_ml.steps.split import TEST, VALIDATION
 from declarative_ml.steps.table import blocks, open_table, require_columns
 
@@ -26,11 +28,16 @@ MAX_FEATURES = 2_000
 """More make a graph that takes minutes to load: ONNX Runtime's time grows with the square of its nodes."""
 OUTPUTS = frozenset({"prediction", "probabilities"})
 """A graph's names are unique, so no input column may be called like an output."""
+ENDS = frozenset({"lower", "upper"})
+"""The further outputs of a graph that gives intervals."""
 
 
 def run(context: StepContext) -> None:
     """Write the profile and the resolved features."""
-    target = context.read("split", "split.json")["task"]["target"]
+    task = Task.model_validate(context.read("split", "split.json")["task"])
+    require_order(task, list(monotone_columns(context.params["features"])))
+    require_number(task, interval=context.params["interval"])
+    target = task.target
     reserved = {target, context.params["weight"], *context.params["reserved"]}
     with open_table(context.inputs["table"]) as reader:
         columns = set(reader.schema.names) - set(context.params["exclude"]) - reserved
@@ -42,9 +49,19 @@ def run(context: StepContext) -> None:
         others=context.params["others"],
         exclude=set(context.params["exclude"]),
         reserved={name for name in reserved if name},
+        outputs=OUTPUTS | ENDS if context.params["interval"] else OUTPUTS,
     )
     write_json(context.out / "profile.json", [item.model_dump(mode="json") for item in profiles])
     write_json(context.out / "features.json", {"features": chosen, "dropped": dropped, "notes": notes})
+
+
+def require_number(task: Task, *, interval: bool) -> None:
+    """Raise DataError where intervals are asked for and the target has classes."""
+    if interval and task.is_classification:
+        raise DataError(
+            f"evaluate.interval is for numbers, and the target {task.target!r} is {task.type}",
+            hint="delete it: for classes the probabilities say how sure the model is",
+        )
 
 
 def require_few(columns: int) -> None:
@@ -95,6 +112,7 @@ def choose_features(
     others: str,
     exclude: set[str],
     reserved: set[str],
+    outputs: frozenset[str] = OUTPUTS,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
     """Column -> feature options; column -> why it is dropped; notes. In the order of the table.
 
@@ -102,7 +120,7 @@ def choose_features(
     """
     columns = [profile.name for profile in profiles]
     require_columns(columns, [*named, *sorted(exclude)])
-    if taken := OUTPUTS & named.keys():
+    if taken := outputs & named.keys():
         raise DataError(
             f"a feature cannot be called '{min(taken)}': the model's output has that name",
             hint="rename the column in data.sql",
@@ -120,7 +138,7 @@ def choose_features(
         elif others == "drop":
             dropped[name] = "not named under features"
         else:
-            options, reason = infer_feature(profile)
+            options, reason = infer_feature(profile, outputs)
             if options is None:
                 dropped[name] = reason
             else:
@@ -134,9 +152,11 @@ def choose_features(
     return chosen, dropped, []
 
 
-def infer_feature(profile: ColumnProfile) -> tuple[dict[str, Any] | None, str]:
+def infer_feature(
+    profile: ColumnProfile, outputs: frozenset[str] = OUTPUTS
+) -> tuple[dict[str, Any] | None, str]:
     """The feature options for a column, or None and the reason why it is dropped."""
-    if profile.name in OUTPUTS:
+    if profile.name in outputs:
         return None, "called like an output of the model: rename it in data.sql to use it"
     if profile.missing == profile.rows:
         return None, "every value is missing"

@@ -9,6 +9,8 @@ from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.learning.statistics import ColumnProfile
 from declarative_ml.report.content import (
+    IntervalGroup,
+    IntervalResult,
     MemberResult,
     ReportContent,
     SliceResult,
@@ -26,6 +28,8 @@ _LIBRARIES = (
     "onnx",
     "onnxruntime",
     "lightgbm",
+    "scikit-learn",
+    "xgboost-cpu",
     "optuna",
     "torch",
     "shap",
@@ -56,6 +60,7 @@ def content(context: StepContext) -> ReportContent:
     import numpy as np
 
     assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
     metrics = context.read("evaluate", "metrics.json")
     split = context.read("split", "split.json")
     resolved = context.read("profile", "features.json")
@@ -66,7 +71,7 @@ def content(context: StepContext) -> ReportContent:
         name=context.params["name"],
         description=context.params["description"],
         owner=context.params["owner"],
-        task=Task.model_validate(assembly["task"]),
+        task=task,
         primary=metrics["primary"],
         metrics={part: _scores(scores) for part, scores in metrics["metrics"].items()},
         rows=split["rows"],
@@ -81,6 +86,7 @@ def content(context: StepContext) -> ReportContent:
             SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
             for item in metrics["slices"]
         ],
+        interval=_interval(metrics["interval"]),
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
@@ -89,6 +95,7 @@ def content(context: StepContext) -> ReportContent:
             *split["notes"],
             *context.read("table", "info.json")["notes"],
             *([_VALIDATION] if "validation" in metrics["metrics"] else []),
+            *_monotone_notes(task, assembly["monotone"]),
         ],
         steps=_steps(context),
         **_candidates(context, assembly),
@@ -101,6 +108,23 @@ def content(context: StepContext) -> ReportContent:
         **_explanation(context),
         **shown,
     )
+
+
+def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
+    """What was proven of the columns that may push the prediction one way only."""
+    subject = "prediction" if task.positive is None else f"probability of {task.positive}"
+    moves = {"increasing": "falls", "decreasing": "rises"}
+    return [
+        f"The {subject} never {moves[item['direction']]} when only {item['column']} grows. That was proven "
+        f"on the ONNX file: {item['rows']:,} rows, each with {item['points']} values over the column's range."
+        for item in proven
+    ]
+
+
+def _interval(found: dict[str, Any] | None) -> IntervalResult | None:
+    if found is None:
+        return None
+    return IntervalResult(**{**found, "groups": [IntervalGroup(**group) for group in found["groups"]]})
 
 
 def curves(context: StepContext) -> dict[str, list[dict[str, float]]]:

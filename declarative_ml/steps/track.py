@@ -51,7 +51,7 @@ def content(context: StepContext) -> TrackContent:
         rows=context.read("split", "split.json")["rows"],
         model=context.inputs["package"] / MODEL,
         inputs={item.name: item.dtype for item in manifest.inputs},
-        outputs=_outputs(manifest.task),
+        outputs=_outputs(manifest.task, interval=manifest.interval is not None),
         example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
         requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
         nested=_trials(context),
@@ -86,6 +86,8 @@ def _metrics(context: StepContext) -> dict[str, float]:
         value = scores[found["primary"]]
         if value is not None:
             flat[f"baseline.{name}.{found['primary']}"] = value
+    if found["interval"] is not None:
+        flat |= {f"test.interval_{name}": found["interval"][name][0] for name in ("coverage", "width")}
     return flat
 
 
@@ -102,9 +104,9 @@ def _files(context: StepContext) -> dict[str, Path | bytes | str]:
     return files
 
 
-def _outputs(task: Task) -> dict[str, str]:
+def _outputs(task: Task, *, interval: bool) -> dict[str, str]:
     if not task.is_classification:
-        return {"prediction": "float32"}
+        return dict.fromkeys(["prediction", "lower", "upper"] if interval else ["prediction"], "float32")
     return {"prediction": "string", "probabilities": f"float32[{len(task.classes)}]"}
 
 

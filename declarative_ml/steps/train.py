@@ -15,6 +15,7 @@ from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
+from declarative_ml.steps.directions import fit_directions
 from declarative_ml.steps.ensemble import left_out_reason
 from declarative_ml.steps.members import tuned_model
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
@@ -142,6 +143,7 @@ def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> F
         progress=context.progress,
         work=_work(context, model, rows),
         deadline=context.deadline,
+        monotone=fit_directions(context) if model.monotone else {},
     )
 
 

@@ -25,6 +25,7 @@ from declarative_ml.learning.tuning import Space, Tried, propose
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Work
 from declarative_ml.steps.context import SKIPPED, StepContext
+from declarative_ml.steps.directions import fit_directions
 from declarative_ml.steps.train import learned_from, open_prepared, rows_of
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ def _fit_context(context: StepContext, task: Task, fold: int, folds: int) -> Fit
             (fold + done) / folds, f"fold {fold + 1}/{folds} · {message}"
         ),
         deadline=_part(context.deadline, folds - fold),
+        monotone=fit_directions(context),
     )
 
 

@@ -66,6 +66,9 @@ class Manifest(Section):
     threshold: FiniteFloat | None = Field(
         default=None, description="binary: positive from this probability on"
     )
+    interval: FiniteFloat | None = Field(
+        default=None, description="number: the share of rows that is to lie between `lower` and `upper`"
+    )
     metrics: dict[str, dict[str, FiniteFloat | None]] = Field(
         default_factory=dict, description="By part (test, validation), by metric"
     )

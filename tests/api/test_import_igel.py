@@ -56,7 +56,11 @@ MODEL = "model: {type: classification, algorithm: RandomForest}\n"
             },
         ),
         ("ridge_cv", {"model": "linear", "resources": {"cpu": 1}}),
-        ("grid_search", {"model": "lightgbm", "data": {"source": "patients.csv"}}),
+        (
+            "grid_search",
+            {"model": "lightgbm", "tune": {"trials": 4},
+             "data": {"source": "patients.csv", "split": {"method": "random", "folds": 5}}},
+        ),
         ("multioutput", {"target": {"column": "weight", "type": "number"}, "exclude": ["waist", "pulse"]}),
         (
             "boosting_options",
@@ -97,7 +101,7 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
         ("ridge_cv", "model.use_cv_estimator", "changed", "penalty is chosen on held-out rows"),
         ("ridge_cv", "model.cross_validate.cv", "carried", ""),
         ("grid_search", "dataset.split.test_size", "left_out", "a share of all rows"),
-        ("grid_search", "model.hyperparameter_search.method", "left_out", "no search over options"),
+        ("grid_search", "model.hyperparameter_search.method", "changed", "own suggestions are tried"),
         ("multioutput", "target", "changed", "a spec has one target"),
         ("boosting_options", "dataset.read_data_options.nrows", "left_out", "prepare the file"),
         ("boosting_options", "dataset.read_data_options.index_col", "changed", "rows have no labels"),

@@ -60,7 +60,7 @@ LAYERS = "combiner: {num_fc_layers: 1, output_size: 8}\n"
                     "type": "lightgbm", "rounds": 50, "early_stopping": 30, "learning_rate": 0.1,
                     "num_leaves": 31, "lambda_l1": 0.25, "lambda_l2": 0.2, "feature_fraction": 0.75,
                     "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 255,
-                    "cat_smooth": 10.0, "cat_l2": 10.0,
+                    "cat_smooth": 10.0, "cat_l2": 10.0, "extra_trees": False,
                 }
             },
         ),
@@ -125,7 +125,7 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "theirs", "verdict", "why"),
     [
-        ("accounts_text", "input_features[1].encoder.type", "changed", "pairs of words by TF-IDF"),
+        ("accounts_text", "input_features[1].encoder.type", "changed", "pairs of words, weighed by TF-IDF"),
         ("accounts_text", "input_features[1].encoder.trainable", "left_out", "Ludwig's encoder"),
         ("accounts_text", "input_features[3].preprocessing.lowercase", "left_out", "lower"),
         ("particles_gbm", "trainer.lerning_rate", "left_out", "did you mean 'learning_rate'?"),
@@ -137,7 +137,6 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
         ("churn_hash", "combiner.type", "changed", "no ft_transformer"),
         ("wine_multi_task", "output_features[2].dependencies", "left_out", "a spec has one target"),
         ("wine_multi_task", "output_features[0].type", "left_out", "free text"),
-        ("wine_hyperopt", "hyperopt.parameters.\"trainer.learning_rate\".lower", "left_out", "no search"),
         ("ratings_stratify", "input_features[4].name", "left_out", "it is the target"),
         ("ratings_stratify", "input_features[3].type", "left_out", "is a feature already"),
         ("ratings_stratify", "training.epochs", "left_out", "takes a number"),
@@ -198,7 +197,8 @@ def test_reasons(name: str, theirs: str, verdict: str, why: str, tmp_path: Path)
          "changed", "one for all columns"),
         ("model_type: gbm\ntrainer: {max_depth: 4}", "trainer.max_depth", "changed", "leaves limit a tree"),
         ("model_type: gbm\ntrainer: {extra_trees: false}", "trainer.extra_trees", "carried", ""),
-        ("model_type: gbm\ntrainer: {extra_trees: true}", "trainer.extra_trees", "left_out", "counterpart"),
+        ("model_type: gbm\ntrainer: {extra_trees: true}", "trainer.extra_trees", "carried", ""),
+        ("model_type: gbm\ntrainer: {extra_trees: 3}", "trainer.extra_trees", "left_out", "counterpart"),
     ],
 )  # fmt: skip
 def test_options(text: str, theirs: str, expected: str, why: str, tmp_path: Path) -> None:
@@ -208,28 +208,49 @@ def test_options(text: str, theirs: str, expected: str, why: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("preprocessing", "expected", "verdict"),
+    ("preprocessing", "expected", "verdict", "why"),
     [
-        ("most_common: 500", {"max_terms": 500}, "carried"),
-        ("most_common: 0", {}, "left_out"),
-        ("ngram_size: 3", {"ngrams": 3}, "carried"),
-        ("ngram_size: 4", {}, "left_out"),
-        ("lowercase: true", {}, "carried"),
-        ("lowercase: false", {}, "left_out"),
-        ("tokenizer: space", {}, "changed"),
-        ("max_sequence_length: 100", {}, "left_out"),
-        ("missing_value_strategy: drop_row", {}, "changed"),
+        ("most_common: 500", {"max_terms": 500}, "changed", "runs of words count too"),
+        ("most_common: 500, tokenizer: ngram", {"max_terms": 500}, "carried", ""),
+        ("word_most_common: 500", {"max_terms": 500}, "changed", "runs of words"),
+        ("most_common: 0", {}, "left_out", "from 1 to 200,000"),
+        ("most_common: many", {}, "left_out", "a whole number"),
+        ("char_most_common: 70", {}, "left_out", "as words, not as characters"),
+        ("ngram_size: 3, tokenizer: ngram", {"ngrams": 3}, "carried", ""),
+        ("ngram_size: 4, tokenizer: ngram", {"ngrams": 3}, "changed", "3 words are the longest"),
+        ("ngram_size: 0, tokenizer: ngram", {}, "left_out", "from 1 to 3"),
+        ("ngram_size: 3", {}, "left_out", "for the tokenizer ngram only"),
+        ("lowercase: true", {}, "carried", ""),
+        ("lowercase: false", {}, "left_out", "capitals make no difference"),
+        ("compute_idf: true", {}, "carried", ""),
+        ("compute_idf: false", {}, "left_out", "rare terms always weigh more"),
+        ("tokenizer: space", {}, "changed", "one way to read a text"),
+        ("max_sequence_length: 100", {}, "left_out", "read to their end"),
+        ("padding: left", {}, "left_out", "counted"),
+        ("pretrained_model_name_or_path: bert-base", {}, "left_out", "no pretrained model"),
+        ("missing_value_strategy: drop_row", {}, "changed", "no row is dropped"),
+        ("fill_value: none", {}, "changed", "not filled"),
+        ("colour: red", {}, "left_out", "no counterpart for this option of a text"),
     ],
 )
 def test_options_of_a_text(
-    preprocessing: str, expected: dict[str, Any], verdict: str, tmp_path: Path
+    preprocessing: str, expected: dict[str, Any], verdict: str, why: str, tmp_path: Path
 ) -> None:
     text = f"input_features: [{{name: a, type: text, preprocessing: {{{preprocessing}}}}}]\n"
     found = imported("ludwig", text + OUTPUTS, tmp_path)
     feature = written(found)["features"]["a"]
     assert feature == ({"type": "text", **expected} if expected else "text")
     key = preprocessing.partition(":")[0]
-    assert entry_of(found, f"input_features[0].preprocessing.{key}").verdict == verdict
+    entry = entry_of(found, f"input_features[0].preprocessing.{key}")
+    assert entry.verdict == verdict
+    assert why in entry.why
+
+
+def test_a_text_that_ludwig_weighs_by_tf_idf_is_the_same_here(tmp_path: Path) -> None:
+    text = "input_features: [{name: a, type: text, encoder: {type: tf_idf}}]\n"
+    for model in ("", "model_type: gbm\n"):
+        found = imported("ludwig", text + OUTPUTS + model, tmp_path, force=True)
+        assert entry_of(found, "input_features[0].encoder.type").verdict == "carried"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,20 @@ from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, load_state, save_state
 
 # Small settings, so that the whole shelf is walked in seconds. A new model needs no entry.
-QUICK = {"lightgbm": {"rounds": 30}, "mlp": {"epochs": 3, "layers": [16], "networks": 2}}
+QUICK = {
+    "lightgbm": {"rounds": 30},
+    "xgboost": {"rounds": 30},
+    "extra_trees": {"trees": 20},
+    "mlp": {"epochs": 3, "layers": [16], "networks": 2},
+}
 # A work that differs from what the quick fit chooses.
-OTHER_WORK = {"lightgbm": {"rounds": 7}, "mlp": {"epochs": 2}, "linear": {"penalty_index": 4}}
+OTHER_WORK = {
+    "lightgbm": {"rounds": 7},
+    "xgboost": {"rounds": 7},
+    "extra_trees": {"trees": 9},
+    "mlp": {"epochs": 2},
+    "linear": {"penalty_index": 4},
+}
 
 TASKS = {
     "binary": Task(target="y", type="binary", classes=("no", "yes")),

@@ -14,7 +14,7 @@ import pytest
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.engines.clock import Clock
 from declarative_ml.graph.plan import Step
-from declarative_ml.models.lightgbm import LightGBM
+from declarative_ml.models.linear import Linear
 from declarative_ml.models.mlp import MLP
 from declarative_ml.steps import context
 
@@ -34,7 +34,13 @@ def test_the_candidates_are_weighed_and_compared(flowers: Run, run: Run) -> None
     report = run(flowers(model=AUTO))
     assert report.error is None, report.error
     members = artifact(report, "ensemble", "ensemble.json")["members"]
-    assert [member["name"] for member in members] == ["lightgbm", "linear", "mlp"]
+    assert [member["name"] for member in members] == [
+        "linear",
+        "lightgbm",
+        "xgboost",
+        "extra_trees",
+        "mlp",
+    ]
     assert sum(member["weight"] for member in members) == pytest.approx(1.0)
     board = artifact(report, "leaderboard", "leaderboard.json")
     losses = [candidate["loss"] for candidate in board["candidates"]]
@@ -51,7 +57,7 @@ def test_a_candidate_without_weight_is_not_fitted_again(
 ) -> None:
     from declarative_ml.steps import ensemble
 
-    monkeypatch.setattr(ensemble, "optimized_weights", lambda *_: [0.0, 1.0, 0.0])
+    monkeypatch.setattr(ensemble, "optimized_weights", lambda *_: [1.0, 0.0, 0.0, 0.0, 0.0])
     report = run(flowers(model=AUTO))
     status = {step["id"]: step["status"] for step in report.result["steps"]}
     assert status["train.linear.final"] == "run"
@@ -69,13 +75,13 @@ def test_a_candidate_that_fails_is_left_out_and_tried_again_next_time(
         patch.setattr(MLP, "fit", broken)
         report = run(flowers(model=AUTO))
     assert report.error is None
-    mlp = artifact(report, "ensemble", "ensemble.json")["members"][2]
+    mlp = artifact(report, "ensemble", "ensemble.json")["members"][4]
     assert mlp["weight"] == 0.0
     assert mlp["reason"].startswith("failed: ")
     assert "no luck today" in mlp["reason"]
     assert "no luck today" in (report.folder / "report.html").read_text()
     again = run(flowers(model=AUTO))
-    assert artifact(again, "ensemble", "ensemble.json")["members"][2]["loss"] is not None
+    assert artifact(again, "ensemble", "ensemble.json")["members"][4]["loss"] is not None
 
 
 def test_the_first_candidate_must_come_through(
@@ -84,7 +90,7 @@ def test_the_first_candidate_must_come_through(
     def broken(*_: object) -> None:
         raise ValueError("no luck today")
 
-    monkeypatch.setattr(LightGBM, "fit", broken)
+    monkeypatch.setattr(Linear, "fit", broken)
     report = run(flowers(model=AUTO))
     assert isinstance(report.error, StepFailed)
     assert "no luck today" in report.error.message
@@ -94,7 +100,7 @@ def test_without_torch_its_candidate_says_so(flowers: Run, run: Run, monkeypatch
     monkeypatch.setattr(context, "installed", lambda name: name != "torch")
     report = run(flowers(model=AUTO))
     assert report.error is None
-    reason = artifact(report, "ensemble", "ensemble.json")["members"][2]["reason"]
+    reason = artifact(report, "ensemble", "ensemble.json")["members"][4]["reason"]
     assert reason == "torch is not installed"
 
 
@@ -128,10 +134,10 @@ def test_the_first_candidate_is_cut_short_and_the_others_left_out(
     first, *others = artifact(report, "ensemble", "ensemble.json")["members"]
     assert first["weight"] == 1.0
     assert {other["reason"] for other in others} == {"the time is up"}
-    assert artifact(report, "train.lightgbm.fold0", "train.json")["cut"] is True
+    assert artifact(report, "train.linear.fold0", "train.json")["cut"] is True
     assert run(path).unchanged, "a run with as much time takes it as it is"
     whole = run(flowers(model=AUTO))
-    assert artifact(whole, "train.lightgbm.fold0", "train.json")["cut"] is False
+    assert artifact(whole, "train.linear.fold0", "train.json")["cut"] is False
 
 
 def test_without_time_to_refit_the_folds_ship(flowers: Run, run: Run, late: Callable[[str], None]) -> None:

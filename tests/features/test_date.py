@@ -94,3 +94,13 @@ def test_field_and_reference():
 def test_field_of_moments_shows_the_time():
     state, _ = fit(["2024-01-01T10:20:30"])
     assert Date().field(state)["examples"] == ["2024-01-01T10:20:30"]
+
+
+def test_a_monotone_date_is_its_days_alone():
+    statistics = Date().accumulator()
+    values = pa.array(["2023-01-31T05:00:00", "2024-12-01", None], pa.string())
+    statistics.update(values, np.arange(3, dtype=np.uint64))
+    feature = Date(monotone="increasing")
+    layout = feature.layout("d", feature.fit(statistics))
+    assert layout.raw == ("d.days",)
+    assert layout.scaled == ("d.days", "d.missing")

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.learning import intervals
-from declarative_ml.learning.intervals import interval, paired_difference
+from declarative_ml.learning.intervals import interval, mean_interval, paired_difference
 from declarative_ml.learning.metrics import default_metrics, score
 from declarative_ml.learning.task import Task
 
@@ -110,3 +110,11 @@ def test_the_budget() -> None:
     start = time.process_time()
     interval("roc_auc", BINARY, truth, prediction)
     assert time.process_time() - start < 1.0  # about 0.2 on a quiet machine
+
+
+def test_the_interval_of_a_mean_is_as_wide_as_its_standard_error() -> None:
+    values = np.random.default_rng(1).normal(5.0, 2.0, 800)
+    mean, low, high = mean_interval(values, resamples=400)
+    assert mean == pytest.approx(values.mean())
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(800), rel=0.2)
+    assert np.isnan(mean_interval(np.zeros(0))).all()

@@ -151,6 +151,7 @@ def test_neighbours_of_a_threshold_go_the_right_way() -> None:
         (1e300, np.finfo(np.float32).max),
         (-1e300, -np.inf),
         (np.inf, np.inf),
+        (-float(np.finfo(np.float32).max), np.finfo(np.float32).min),
         (1e-300, 0.0),
         (-1e-300, -np.nextafter(np.float32(0), np.float32(1))),
     ],

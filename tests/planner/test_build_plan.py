@@ -115,3 +115,34 @@ def test_views(plan_of: Any) -> None:
     words = in_words(plan)
     assert len(words) == len(set(words)) < len(plan.steps)
     assert any("5 fold(s)" in sentence for sentence in words)
+
+
+MONOTONE = {"x": {"type": "number", "monotone": "increasing"}}
+
+
+def test_candidates_that_cannot_keep_a_direction_are_not_planned(plan_of: Any) -> None:
+    plan = plan_of(features=MONOTONE, model={"type": "auto", "quality": "balanced"})
+    assert "train.lightgbm.fold0" in _ids(plan)
+    assert not [step for step in _ids(plan) if step.startswith(("train.mlp", "train.linear"))]
+    ensemble = plan["ensemble"]
+    reason = "cannot keep the prediction increasing in 'x'"
+    assert {"linear", "mlp"} <= ensemble.params["left_out"].keys()
+    assert set(ensemble.params["left_out"].values()) == {reason}
+    assert ensemble.title.endswith(f"; without {', '.join(ensemble.params['left_out'])}: {reason}")
+    assert plan["leaderboard"].params["names"] == ensemble.params["names"]
+    free = plan_of(model={"type": "auto", "quality": "balanced"})
+    assert free["ensemble"].params["left_out"] == {} and "without" not in free["ensemble"].title
+
+
+def test_an_interval_is_a_step_between_the_folds_and_the_graph(plan_of: Any) -> None:
+    plan = plan_of(evaluate={"interval": 0.9})
+    step = plan["interval"]
+    assert step.params["level"] == 0.9
+    assert "train.lightgbm.fold4" in step.inputs.values()
+    assert "train.lightgbm.final" not in step.inputs.values(), "it has seen the rows"
+    assert plan["assemble"].inputs["interval"] == "interval"
+    assert plan["profile"].params["interval"] is True
+    blend = plan_of(evaluate={"interval": 0.9}, model={"type": "ensemble", "members": ["mlp", "linear"]})
+    assert blend["interval"].inputs["ensemble"] == "ensemble"
+    assert "declarative_ml.models.lightgbm" in blend["assemble"].components
+    assert "interval" not in _ids(plan_of())

@@ -52,6 +52,18 @@ def number_graph() -> bytes:
     return graph.build("number", {"task": "number"}).SerializeToString()
 
 
+def interval_graph() -> bytes:
+    """Bounds half of the number's size below it and its size above it."""
+    graph = OnnxGraph()
+    margin = _add_margin(graph)
+    size = graph.add("Abs", [margin])
+    half = graph.add("Mul", [size, graph.constant([[0.5]], "float32")])
+    graph.output(margin, "prediction", "float32")
+    graph.output(graph.add("Sub", [margin, half]), "lower", "float32")
+    graph.output(graph.add("Add", [margin, size]), "upper", "float32")
+    return graph.build("interval", {"task": "number"}).SerializeToString()
+
+
 def binary_graph(classes: tuple[str, str], threshold: float) -> bytes:
     graph = OnnxGraph()
     positive = graph.add("Sigmoid", [_add_margin(graph)])
@@ -103,7 +115,7 @@ def make_scorer(tmp_path: Path) -> Callable[..., Scorer]:
 
     def make(kind: str, classes: tuple[str, ...] = (), **more: Any) -> Scorer:
         if kind == "number":
-            model = number_graph()
+            model = number_graph() if more.get("interval") is None else interval_graph()
         elif kind == "binary":
             model = binary_graph((classes[0], classes[1]), 0.6)
         else:

@@ -205,6 +205,18 @@ def test_a_graph_that_takes_other_columns_than_the_manifest_says_is_refused(bina
         Scorer(rewritten(binary_bundle, inputs=inputs))
 
 
+def test_a_graph_without_ends_cannot_serve_intervals(make_scorer):
+    assert make_scorer("number").predict_rows([{"age": 50, "visits": 1, "city": "Rome"}]).lower is None
+    with pytest.raises(DataError, match="has no output lower, upper"):
+        Scorer(rewritten(make_scorer("number").bundle, interval=0.9))
+
+
+def test_rows_come_back_with_their_interval(make_scorer):
+    scored = make_scorer("number", interval=0.9).predict_rows([{"age": 50, "visits": 1, "city": "Rome"}])
+    found = [float(values[0]) for values in (scored.lower, scored.prediction, scored.upper)]
+    assert found == pytest.approx([2.0, 4.0, 8.0])
+
+
 def test_a_graph_without_probabilities_cannot_serve_classes(make_scorer):
     number = make_scorer("number").bundle
     task = {"target": "answer", "type": "binary", "classes": ["no", "yes"]}

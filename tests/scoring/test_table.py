@@ -33,6 +33,18 @@ def test_text_and_typed_batches_give_the_same_numbers(make_scorer, columns):
     assert found["prediction"].to_pylist() == pytest.approx([4.0, 0.5, -2.5], abs=1e-6)
 
 
+def test_intervals_stand_beside_the_number(make_scorer):
+    scorer = make_scorer("number", interval=0.9)
+    found = score(scorer, TEXT, TEXT, keep=["id"])
+    assert found.column_names == ["id", "prediction", "lower", "upper"]
+    assert [found[name].type for name in ("lower", "upper")] == [pa.float32()] * 2
+    assert found["lower"].to_pylist() == pytest.approx([2.0, 0.25, -3.75] * 2, abs=1e-6)
+    assert found["upper"].to_pylist() == pytest.approx([8.0, 1.0, 0.0] * 2, abs=1e-6)
+    assert score(scorer, {name: values[:0] for name, values in TEXT.items()}).num_rows == 0
+    with pytest.raises(DataError, match=r"cannot keep the column\(s\) 'upper': predictions take these names"):
+        score_fields(scorer, pa.schema([("upper", pa.string())]), ["upper"])
+
+
 def test_binary_output_has_the_positive_probability_and_keeps_columns_in_order(make_scorer):
     found = score(make_scorer("binary", ("no", "yes")), TEXT, TEXT, keep=["city", "id"])
     names = ["city", "id", "prediction", "probability", "probability_no", "probability_yes"]
