@@ -39,6 +39,8 @@ _BITS = (
     "\t", " ", ":", ": ", "-", "'", '"', "{", "}", "[", "]", ",", "#", "&a", "*a", "!!str ", "|", ">", "%",
     "\u00a0", "\x00", "\x1b", "\ufeff", "---\n", "...\n", "<<: *a\n", "\n", "\r", "é", "$", "${x}", "\\",
 )  # fmt: skip
+_GIVEN = {"integer": 3, "number": 0.5, "boolean": True, "list": ["a"], "mapping": {"body": "text"}}
+"""Values of templates' params, by their type; for a string the param's own name."""
 _WITHOUT_HINT = re.compile(r"profiles.* must be a mapping|cannot extend|param")
 """Problems that give no way out so far."""
 
@@ -64,9 +66,7 @@ def write(folder: Path, text: str | bytes, base: Path) -> Path:
     (folder / "base.yaml").write_bytes(content)
     params = parsed(base_text(base)).get("params", {})
     given = {
-        name: {"integer": 3, "number": 0.5, "boolean": True, "list": ["a"]}.get(param.get("type"), name)
-        for name, param in params.items()
-        if "default" not in param
+        name: _GIVEN.get(param.get("type"), name) for name, param in params.items() if "default" not in param
     }
     spec = {"extends": {"use": "./base.yaml", "with": given}, "name": "extended"}
     (folder / "spec.yaml").write_text(json.dumps(spec))
