@@ -34,6 +34,7 @@ $(READY): pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['dev'], sep='\n')" > $(VENV)/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -r $(VENV)/dev.txt
+	$(BIN)/python setup.py --quiet build_ext --inplace  # again, with spaCy at hand: pip builds without
 	$(BIN)/python -m compileall -q declarative_ml  # what pip does for the packages it copies
 	touch $@
 

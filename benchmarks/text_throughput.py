@@ -23,7 +23,7 @@ import pyarrow as pa
 from declarative_ml.features.text import Text
 from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.text.lexicon import PlainLexicon, compiled, new_lexicon
-from declarative_ml.text.projection import count_matrix
+from declarative_ml.text.projection import count_matrix, term_weights
 from declarative_ml.text.vocabulary import Vocabulary, restore_vocabulary
 
 
@@ -76,17 +76,33 @@ def feature_work(
 ) -> dict[str, Callable[[], object]]:
     import onnxruntime
 
-    graph = OnnxGraph()
-    names = feature.to_onnx(graph, graph.input("x", "string"), state)
-    graph.output(str(names.scaled), "scaled", "float32", len(feature.layout("x", state).scaled))
+    layout = feature.layout("x", state)
+    vocabulary, idf = restore_vocabulary(state["tokens"], state["keys"]), np.array(state["idf"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph.build("text", {}).SerializeToString(), options)
     few = np.array(values.slice(0, 2_000).to_pylist(), dtype=object)[:, None]
     times = len(values) / len(few)
+
+    def session(output: Callable[[OnnxGraph], tuple[str, int]]) -> Callable[[], object]:
+        graph = OnnxGraph()
+        tensor, width = output(graph)
+        graph.output(tensor, "found", "float32", width)
+        made = onnxruntime.InferenceSession(graph.build("text", {}).SerializeToString(), options)
+        return lambda: made.run(None, {"x": few}) and times
+
+    def scaled(graph: OnnxGraph) -> tuple[str, int]:
+        names = feature.to_onnx(graph, graph.input("x", "string"), state)
+        return str(names.scaled), len(layout.scaled)
+
+    def terms(graph: OnnxGraph) -> tuple[str, int]:
+        (weigh,) = feature.to_onnx(graph, graph.input("x", "string"), state).terms
+        return weigh(graph, np.ones((len(vocabulary), 4), dtype=np.float32)), 4
+
     return {
+        "dml: weights of terms alone": lambda: term_weights(vocabulary.find(values), idf),
         "dml: Text.encode": lambda: feature.encode(values, state),
-        f"the ONNX graph, of {len(few):,} texts": lambda: session.run(None, {"x": few}) and times,
+        f"the ONNX graph's components, of {len(few):,} texts": session(scaled),
+        f"the ONNX graph, and the terms' sums for 4 classes, of {len(few):,} texts": session(terms),
     }
 
 

@@ -35,7 +35,7 @@ class StepState:
 
 def make_plan(loaded: LoadedSpec) -> Plan:
     """The Plan of a loaded spec."""
-    return build_plan(loaded.spec, spec_digest=loaded.digest)
+    return build_plan(loaded.spec, spec_digest=loaded.digest, folder=loaded.path.resolve().parent)
 
 
 def budget_of(spec: Spec, started: float | None = None) -> Budget | None:

@@ -21,6 +21,7 @@ from declarative_ml.engines.local import LocalEngine, RunResult
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
+from declarative_ml.text.pipelines import find_pipeline
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def _require_libraries(steps: Sequence[Step]) -> None:
         for name in ("mlflow",) if step.kind == "track" else step.libraries:
             if name in _EXTRAS and not installed(name):
                 raise MissingDependency(name, _EXTRAS[name])
+        for name, base in step.outside.get("pipelines", {}).items():
+            find_pipeline(name, [Path(base)])
 
 
 def _until(plan: Plan, wanted: str | None) -> set[str] | None:

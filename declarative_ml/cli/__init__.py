@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 import time
+import warnings
+from functools import partial
 from gc import freeze, set_threshold
 from importlib import import_module
 from keyword import iskeyword
@@ -14,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from declarative_ml.core.errors import DmlError, SpecError, UsageError
+from declarative_ml.core.errors import DmlError, DmlWarning, SpecError, UsageError
 
 STARTED = time.monotonic()
 """When the command began."""
@@ -113,6 +115,7 @@ def main() -> NoReturn:
     # Imports make hundreds of thousands of objects that stay: looking through them for cycles every 700
     # objects takes a seventh of the time of importing MLflow and matplotlib.
     set_threshold(50_000, 20, 100)
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     try:
         code = dml.main(standalone_mode=False)
         sys.stdout.flush()
@@ -165,6 +168,16 @@ class _Terminated(BaseException):
 
 def _terminated(signum: int, frame: object) -> NoReturn:
     raise _Terminated
+
+
+def _show_warning(
+    otherwise: Any, message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    if issubclass(category, DmlWarning):
+        click.secho("warning: ", fg="yellow", bold=True, err=True, nl=False)
+        click.echo(str(message), err=True)
+    else:
+        otherwise(message, category, *place, **more)
 
 
 def _show(error: DmlError) -> None:

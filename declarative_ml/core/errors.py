@@ -33,6 +33,10 @@ class DmlError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
+class DmlWarning(UserWarning):
+    """What a person should know although nothing stops for it; the command line prints its text alone."""
+
+
 class UsageError(DmlError):
     """The command line asks for something that cannot be."""
 

@@ -17,6 +17,11 @@ from declarative_ml.graph.plan import Step
 _AFTER = 4.0
 _AFTER_PER_BEFORE = 1.2
 """Seconds for what follows training: fixed, and for each second that the steps before training took."""
+_PLOTS_AND_TRACKING = 4.0
+"""Seconds for what follows the values of an explanation."""
+_START = 0.5
+"""Seconds from the start of a command to its first step, on the machine that the fixed seconds are for."""
+_SLOWEST = 3.0
 _BEFORE_TRAINING = frozenset({"acquire", "sql", "split", "profile", "prepare"})
 _MOST_AFTER = 0.5
 """Of the whole time."""
@@ -37,6 +42,10 @@ class Clock:
     def __init__(self, steps: Iterable[Step], budget: Budget, *, jobs: int) -> None:
         self.deadline = budget.started + budget.seconds
         self._seconds = budget.seconds
+        started = time.monotonic() - budget.started
+        self._slowness = min(_SLOWEST, max(1.0, started / _START))
+        """How many times the fixed seconds this machine takes just now: reading a spec is the same work
+        everywhere."""
         self._jobs = jobs
         self._lock = threading.Lock()
         self._before = 0.0
@@ -45,7 +54,8 @@ class Clock:
     @property
     def training_ends(self) -> float:
         """When the last fit should be done."""
-        after = min(_MOST_AFTER * self._seconds, _AFTER + _AFTER_PER_BEFORE * self._before)
+        fixed = _AFTER * self._slowness
+        after = min(_MOST_AFTER * self._seconds, fixed + _AFTER_PER_BEFORE * self._before)
         return self.deadline - after
 
     def begin(self, step: Step) -> Callable[[], float]:
@@ -53,6 +63,8 @@ class Clock:
         begun = time.monotonic()
 
         def deadline() -> float:
+            if step.kind == "explain":
+                return self.deadline - _PLOTS_AND_TRACKING * self._slowness
             if not step.effort:
                 return self.deadline
             with self._lock:

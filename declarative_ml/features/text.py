@@ -1,13 +1,14 @@
-"""Free text: the terms that texts hold, weighed by how rare they are, as a few dense numbers."""
+"""Free text: the terms that texts hold, weighed by how rare they are; and the same as a few dense numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from declarative_ml.core.reading import Reading
 from declarative_ml.features.base import Encoded, Feature, State
-from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.learning.dataset import EncodedNames, Layout, TermColumn
 from declarative_ml.learning.words import is_prose
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from declarative_ml.text.statistics import TextStatistics
     from declarative_ml.text.vocabulary import Vocabulary
 
-MAX_COMPONENTS = 512
+MAX_COMPONENTS = 480
 TREE_COMPONENTS = 128
 """Trees see the first ones only: the rest cost them time and tell them little."""
 _VALUES = 1 << 25
@@ -35,14 +36,28 @@ class Text(Feature):
     """Free text, in any language.
 
     Raw: how many words, and the first 128 components. Scaled: the logarithm of the words, all components,
-    and whether it is missing. A missing text has no words and zeros.
+    and whether it is missing. Terms: all of them. A missing text has no words, no terms, and zeros.
     """
 
     type: Literal["text"] = "text"
-    encoder: Literal["ngrams"] = Field(
+    encoder: Literal["ngrams", "spacy"] = Field(
         default="ngrams",
-        description="ngrams: words and runs of words, weighed by TF-IDF, as a few numbers by latent semantic "
-        "analysis, which needs no labels",
+        description="ngrams: words and runs of words, weighed by TF-IDF: each by itself for linear models, "
+        "for the others as a few numbers by latent semantic analysis, which needs no labels; spacy: the same "
+        "with what a spaCy pipeline finds in place of the words, which the graph alone cannot read",
+    )
+    pipeline: str | None = Field(
+        default=None,
+        min_length=1,
+        description="spacy: the installed pipeline, such as en_core_web_sm; or its folder, with a slash, "
+        "relative to the spec",
+    )
+    lemmas: bool | None = Field(default=None, description="spacy: lemmas in place of words; true when absent")
+    entities: bool | None = Field(
+        default=None, description="spacy: a word for each named entity, its label; true when absent"
+    )
+    parts_of_speech: bool | None = Field(
+        default=None, description="spacy: a word for each word's part of speech; false when absent"
     )
     ngrams: int = Field(default=2, ge=1, le=3, description="The longest run of words that is a term")
     max_terms: int = Field(
@@ -60,11 +75,24 @@ class Text(Feature):
         default=None,
         ge=1,
         le=1_024,
-        description="How many numbers a text becomes; absent: one for every 8 training texts, 16 to 512, "
-        "fewer again from 65,000 rows on; and never more than the terms allow",
+        description="How many numbers a text becomes; absent: one for every 8 training texts, 16 to 480, "
+        "fewer again from 70,000 rows on; and never more than the terms allow",
     )
     raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "threadpoolctl")
+
+    @field_validator("pipeline", "lemmas", "entities", "parts_of_speech")
+    @classmethod
+    def _of_spacy(cls, value: str | bool | None, info: ValidationInfo) -> str | bool | None:
+        if value is not None and info.data.get("encoder") == "ngrams":
+            raise ValueError("unknown option of the encoder ngrams: add encoder: spacy, or delete it")
+        return value
+
+    @model_validator(mode="after")
+    def _some_pipeline(self) -> Self:
+        if self.encoder == "spacy" and self.pipeline is None:
+            raise ValueError("the encoder spacy needs 'pipeline'")
+        return self
 
     @classmethod
     def infer(cls, column: ColumnProfile) -> Text | None:
@@ -76,6 +104,17 @@ class Text(Feature):
         ):
             return None
         return cls() if 2 * column.distinct > column.present or not column.distinct_exact else None
+
+    def reading(self) -> Reading | None:
+        """See Feature.reading: that of the encoder spacy."""
+        if self.pipeline is None:
+            return None
+        return Reading(
+            pipeline=self.pipeline,
+            lemmas=self.lemmas is not False,
+            entities=self.entities is not False,
+            parts_of_speech=bool(self.parts_of_speech),
+        )
 
     def accumulator(self) -> TextStatistics:
         """Lengths, and a sample of the texts."""
@@ -110,12 +149,25 @@ class Text(Feature):
         numbered = tuple(f"{name}.{number}" for number in range(1, len(state["factors"]) + 1))
         missing = (f"{name}.missing",) if state["indicator"] else ()
         words = f"{name}.words"
-        return Layout(raw=(words, *numbered[:TREE_COMPONENTS]), scaled=(words, *numbered, *missing))
+        size = len(state["idf"])
+        return Layout(
+            raw=(words, *numbered[:TREE_COMPONENTS]),
+            scaled=(words, *numbered, *missing),
+            terms=(TermColumn(name=name, size=size, summary=numbered),) if size else (),
+        )
+
+    def term_digests(self, state: State) -> np.ndarray:
+        """See Feature.term_digests."""
+        from declarative_ml.learning.terms import term_digests
+
+        return term_digests(_restored(state)[0].terms)
 
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """See Feature.encode."""
         import numpy as np
         import pyarrow.compute as pc
+
+        from declarative_ml.text.projection import term_weights
 
         vocabulary, projection = _restored(state)
         found = vocabulary.find(values)
@@ -131,13 +183,15 @@ class Text(Feature):
             raw=np.concatenate([words, numbers[:, :TREE_COMPONENTS]], axis=1),
             scaled=np.concatenate(scaled, axis=1),
             codes=np.empty((len(values), 0), dtype=np.int32),
+            terms=term_weights(found, projection.idf) if len(vocabulary) else None,
         )
 
     def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
         """See Feature.to_onnx; see declarative_ml.text.graph."""
-        from declarative_ml.text.graph import columns, read_texts
+        from declarative_ml.text.graph import columns, read_texts, weigh_texts
 
-        words, numbers = read_texts(graph, tensor, *_restored(state))
+        vocabulary, projection = _restored(state)
+        words, numbers = read_texts(graph, tensor, vocabulary, projection)
         one, mean = graph.constant([[1.0]], "float32"), graph.constant([[state["mean"]]], "float32")
         scale = graph.constant([[1 / state["deviation"]]], "float32")
         centred = graph.add("Sub", [graph.add("Log", [graph.add("Add", [words, one])]), mean])
@@ -150,13 +204,20 @@ class Text(Feature):
             scaled.append(
                 graph.add("LabelEncoder", [tensor], keys_strings=[""], values_floats=[1.0], default_float=0.0)
             )
-        return EncodedNames(raw=graph.concat(raw), scaled=graph.concat(scaled))
+
+        def weigh(graph: OnnxGraph, weights: np.ndarray) -> str:
+            return weigh_texts(graph, tensor, vocabulary, projection.idf, weights)
+
+        terms = (weigh,) if len(vocabulary) else ()
+        return EncodedNames(raw=graph.concat(raw), scaled=graph.concat(scaled), terms=terms)
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field; the example is made of known words, not taken from a row."""
         words = state["tokens"]
-        frequent = sorted(range(len(words)), key=lambda place: (state["idf"][place], place))[:5]
-        example = " ".join(words[place] for place in frequent) or "a text"
+        frequent = sorted(range(len(words)), key=lambda place: (state["idf"][place], place))
+        if self.encoder == "spacy":  # nobody writes `entitygpe`
+            frequent = [place for place in frequent if not words[place].startswith(("entity", "pos"))]
+        example = " ".join(words[place] for place in frequent[:5]) or "a text"
         return {"type": ["string", "null"], "description": "free text", "examples": [example]}
 
     def reference(self, statistics: TextStatistics, state: State) -> dict[str, Any]:  # type: ignore[override]
@@ -180,7 +241,7 @@ class Text(Feature):
 
 
 def default_components(texts: int) -> int:
-    """One for every 8 texts, from 16 to 512; from 65,536 texts on fewer, down to 64 for 524,288 and more."""
+    """One for every 8 texts, from 16 to 480; from 69,906 texts on fewer, down to 64 for 524,288 and more."""
     room = max(_VALUES // max(texts, 1), 64)
     return max(min(texts // 8, MAX_COMPONENTS, room), 16)
 

@@ -1,15 +1,18 @@
-"""Encoded rows, as models see them: three arrays with one meaning each.
+"""Encoded rows, as models see them: four arrays with one meaning each.
 
     raw     [N, R] float32   numbers in their own unit, NaN = missing        (trees split on these)
     scaled  [N, S] float32   finite, about unit scale, missing indicated     (linear and neural models)
     codes   [N, C] int32     0 = missing, 1 = unseen or rare, 2.. = levels   (embeddings, one-hot, tree sets)
+    terms   [N, T] float32   sparse: which terms texts hold, and how much    (linear models)
 
-Each feature contributes columns to any of the three; a model reads those it wants. The graph
-computes the same three tensors from the raw columns.
+Each feature contributes columns to any of the four; a model reads those it wants. The graph computes the
+first three as tensors from the raw columns; `terms` never becomes a tensor there, only its product with
+weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +20,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from declarative_ml.core.component import Section
+from declarative_ml.learning.terms import Terms, has_terms, open_terms
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+
+WeighTerms = Callable[["OnnxGraph", "np.ndarray"], str]
+"""Adds terms @ weights to the graph, for the terms of one column and weights [T, K]: the tensor [N, K]."""
 
 
 class CodeColumn(Section):
@@ -29,34 +38,50 @@ class CodeColumn(Section):
     cardinality: int
 
 
+class TermColumn(Section):
+    """One column of texts: how many terms it has, and the columns of `scaled` that say the same in short."""
+
+    name: str
+    size: int
+    summary: tuple[str, ...] = ()
+
+
 class Layout(Section):
-    """The names of the columns of `raw`, `scaled` and `codes`, in order."""
+    """The names of the columns of `raw`, `scaled`, `codes` and `terms`, in order."""
 
     raw: tuple[str, ...] = ()
     scaled: tuple[str, ...] = ()
     codes: tuple[CodeColumn, ...] = Field(default=())
+    terms: tuple[TermColumn, ...] = Field(default=())
 
     def __add__(self, other: Layout) -> Layout:
         return Layout(
-            raw=self.raw + other.raw, scaled=self.scaled + other.scaled, codes=self.codes + other.codes
+            raw=self.raw + other.raw,
+            scaled=self.scaled + other.scaled,
+            codes=self.codes + other.codes,
+            terms=self.terms + other.terms,
         )
 
 
 @dataclass(frozen=True)
 class EncodedNames:
-    """The same three as tensor names in the graph; None where the feature has no such columns.
+    """The same in the graph: three tensor names, None where the feature has no such columns.
 
-    `raw` and `scaled` are float32, `codes` is int64 [N, 1].
+    `raw` and `scaled` are float32, `codes` is int64 [N, 1]. `terms` has one entry a column of terms.
     """
 
     raw: str | None = None
     scaled: str | None = None
     codes: str | None = None
+    terms: tuple[WeighTerms, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Encoded rows with their targets. `target` is int64 class numbers or float64 values, [N]."""
+    """Encoded rows with their targets. `target` is int64 class numbers or float64 values, [N].
+
+    Without `terms` a model has to do with the rest, whatever the layout says.
+    """
 
     layout: Layout
     raw: np.ndarray
@@ -64,6 +89,7 @@ class Dataset:
     codes: np.ndarray
     target: np.ndarray
     weight: np.ndarray | None = None
+    terms: Terms | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -79,6 +105,7 @@ class Dataset:
             codes=np.asarray(self.codes[rows]),
             target=np.asarray(self.target[rows]),
             weight=None if self.weight is None else np.asarray(self.weight[rows]),
+            terms=None if self.terms is None else self.terms.take(rows),
         )
 
 
@@ -91,4 +118,5 @@ def open_dataset(folder: Path, layout: Layout) -> Dataset:
         return array
 
     weight = load("weight") if (folder / "weight.npy").exists() else None
-    return Dataset(layout, load("raw"), load("scaled"), load("codes"), load("target"), weight)
+    terms = open_terms(folder) if has_terms(folder) else None
+    return Dataset(layout, load("raw"), load("scaled"), load("codes"), load("target"), weight, terms)

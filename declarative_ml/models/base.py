@@ -94,7 +94,7 @@ class Model(Component):
         """Add the model to the graph. Returns the float32 tensor of margins [N, task.width].
 
         `names.raw` is [N, R], `names.scaled` [N, S] and `names.codes` int64 [N, C]: all columns of the
-        layout, joined.
+        layout, joined. `names.terms` has one entry for each column of `layout.terms`.
         """
 
     def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from declarative_ml.core.component import Component
@@ -14,26 +15,28 @@ from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
+from declarative_ml.text.pipelines import is_folder, pipeline_files
 
 AUTO_FOLDS = 5
 _ARROW = ("pyarrow", "numpy")
 
 
-def build_plan(spec: Spec, *, spec_digest: str | None = None) -> Plan:
-    """The Plan of `spec`. Equal specs give equal plans."""
+def build_plan(spec: Spec, *, spec_digest: str | None = None, folder: Path | None = None) -> Plan:
+    """The Plan of `spec`, whose relative paths start at `folder`. Equal specs give equal plans."""
     digest = spec_digest or digest_json(spec.model_dump(mode="json"))
     return Plan(
         name=spec.name,
         spec_digest=digest,
-        steps=tuple(_Builder(spec, digest).steps()),
+        steps=tuple(_Builder(spec, digest, folder or Path.cwd()).steps()),
     )
 
 
 class _Builder:
     """Builds the steps in the order of the flow; each method adds one stretch of it."""
 
-    def __init__(self, spec: Spec, spec_digest: str) -> None:
+    def __init__(self, spec: Spec, spec_digest: str, folder: Path) -> None:
         self.spec = spec
+        self.folder = folder
         self.spec_digest = spec_digest
 
     def steps(self) -> list[Step]:
@@ -146,6 +149,9 @@ class _Builder:
         tables = {"table": self.table, "split": "split"}
         shelf = tuple(FEATURES.module(name) for name in FEATURES)
         learned_with = [library for feature in FEATURES.classes() for library in feature.libraries]
+        pipelines = self._pipelines()
+        if pipelines:
+            learned_with += ["spacy", *(name for name in pipelines if not is_folder(name))]
         profile = Step(
             id="profile",
             kind="profile",
@@ -170,8 +176,18 @@ class _Builder:
             inputs={**tables, "profile": "profile"},
             components=shelf,
             libraries=tuple(dict.fromkeys([*_ARROW, *learned_with])),
+            outside={"pipelines": dict.fromkeys(pipelines, str(self.folder))} if pipelines else {},
+            files=tuple(str(path) for name in pipelines for path in pipeline_files(name, self.folder)),
+            long=bool(pipelines),
         )
         return [profile, prepare]
+
+    def _pipelines(self) -> list[str]:
+        """The spaCy pipelines that read texts."""
+        if self.spec.features == "auto":
+            return []
+        readings = [feature.reading() for feature in self.spec.features.values()]
+        return sorted({reading.pipeline for reading in readings if reading is not None})
 
     def _reserved(self) -> list[str]:
         split = self.spec.data.split
@@ -193,7 +209,11 @@ class _Builder:
                 "slices": [item if isinstance(item, str) else dict(item) for item in spec.evaluate.slices],
                 "seed": spec.seed,
             },
-            inputs={**judged, **({"baseline": "baseline.assemble"} if training.has_baseline else {})},
+            inputs={
+                **judged,
+                "prepare": "prepare",
+                **({"baseline": "baseline.assemble"} if training.has_baseline else {}),
+            },
             libraries=("onnxruntime", "numpy"),
         )
         steps = [evaluate]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.scoring.parse import raw_values
+from declarative_ml.scoring.readings import Readers
 from declarative_ml.scoring.session import BATCH_ROWS, open_session
 from declarative_ml.store.bundle import MODEL, Bundle, Input
 
@@ -66,13 +68,20 @@ class Scorer:
         self._session = open_session(bundle.read(MODEL), threads=threads, name=f"{bundle.path}: {MODEL}")
         _check_session(self._session, bundle)
 
+    @cached_property
+    def readers(self) -> Readers:
+        """What reads the texts that the graph cannot read alone. Raises MissingDependency without it."""
+        return Readers(self.inputs, self.bundle.path)
+
     @property
     def positive_index(self) -> int | None:
         """Column of the positive class in the probabilities of a binary task."""
         return 1 if self.task.type == "binary" else None
 
     def predict_raw(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
-        """Score typed raw columns: per input an array [N, 1] or [N], float32 (NaN = missing) or str.
+        """Score what the graph takes: per input an array [N, 1] or [N], float32 (NaN = missing) or str.
+
+        A column with a `reading` in the manifest holds readings, as `raw_rows` and `raw_columns` make them.
 
         Raises DataError for a missing column or columns of unequal length.
         """
@@ -107,7 +116,7 @@ class Scorer:
     def raw_rows(
         self, rows: Sequence[Mapping[str, Any]], *, ignore_extra: bool = False, strict: bool = True
     ) -> tuple[dict[str, np.ndarray], tuple[Unfit, ...]]:
-        """The typed raw columns of `rows`, and the values that did not fit."""
+        """What the graph takes of `rows`, and the values that did not fit."""
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise DataError(f"row {number + 1} is {row!r}, not an object of column: value")
@@ -118,7 +127,7 @@ class Scorer:
     def raw_columns(
         self, columns: Mapping[str, Sequence[Any]], *, ignore_extra: bool = False, strict: bool = True
     ) -> tuple[dict[str, np.ndarray], tuple[Unfit, ...]]:
-        """The typed raw columns of `columns`, and the values that did not fit."""
+        """What the graph takes of `columns`, and the values that did not fit."""
         self._check_names(columns, "the data", ignore_extra)
         missing = self.bundle.manifest.missing
         arrays: dict[str, np.ndarray] = {}
@@ -129,7 +138,7 @@ class Scorer:
             unfit.extend(Unfit(row, column.name, value) for row, value in bad)
         if unfit and strict:
             raise self.unfit_error(unfit)
-        return arrays, tuple(unfit)
+        return self.readers.read(arrays), tuple(unfit)
 
     def explained_output(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """What explanations explain, [N, K] float64: the positive class's probability (K = 1),

@@ -83,7 +83,7 @@ def raw_inputs(
         raise scorer.unfit_error(unfit)
     if misfits is not None:
         misfits.update(bad.column for bad in unfit)
-    return inputs
+    return scorer.readers.read(inputs)
 
 
 def score_fields(scorer: Scorer, schema: pa.Schema, keep: Sequence[str] = ()) -> list[pa.Field]:

@@ -171,6 +171,8 @@ def _hint_of_rule(finding: Finding, message: str, data: Any) -> str:
     if message.startswith("give either") and isinstance(finding.value, dict):
         there = [name for name in names if finding.value.get(name) is not None]
         return f"delete {either(there)}" if len(there) > 1 else about((*finding.path, names[0]), data)
+    if needed := re.search(r"needs '(\w+)'$", message):
+        return about((*finding.path, needed[1]), data)
     if "'sql'" in message:
         return "for example sql: SELECT * FROM customers JOIN orders USING (customer_id)"
     return about(finding.path, data)

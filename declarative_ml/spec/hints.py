@@ -38,6 +38,7 @@ _EXAMPLES = {
     "data.split.folds": "folds: 5",
     "features": "features: auto, or a mapping from column to type",
     "features.*.min_count": "min_count: 10",
+    "features.*.pipeline": "pipeline: en_core_web_sm",
     "exclude": "exclude: [COLUMN, COLUMN]",
     "weight": "weight: COLUMN",
     "target": "target: COLUMN",

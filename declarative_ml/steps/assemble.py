@@ -171,7 +171,7 @@ def prove_parity(
 
     check = np.load(context.inputs["prepare"] / "check.npy")
     rows = np.load(context.inputs["split"] / "order.npy")[check]
-    inputs = raw_inputs(context.inputs["table"], rows, columns)
+    inputs = raw_inputs(context.inputs, rows, columns)
     if task.type == "number":
         outputs = run_number_graph(session, inputs)
         difference = np.abs(outputs["prediction"] - expected)

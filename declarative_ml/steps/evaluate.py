@@ -145,7 +145,7 @@ def _graph_and_rows(context: StepContext, role: str, rows: np.ndarray) -> tuple[
     """The graph of an assemble artifact, and its inputs from rows of the table."""
     session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
     dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
-    return session, raw_arrays(context.inputs["table"], rows, dtypes)
+    return session, raw_arrays(context.inputs, rows, dtypes)
 
 
 def _baselines(

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_AFTER = 4.0
-"""Seconds for plots, report and tracking."""
-
-
 def run(context: StepContext) -> None:
     """Write the explanation."""
     import numpy as np
@@ -38,7 +34,7 @@ def run(context: StepContext) -> None:
     task = Task.model_validate(assembly["task"])
     rows, background = _rows(context)
     dtypes = {item["name"]: item["dtype"] for item in assembly["inputs"]}
-    pool = raw_arrays(context.inputs["table"], np.concatenate([rows, background]), dtypes)
+    pool = raw_arrays(context.inputs, np.concatenate([rows, background]), dtypes)
     places = np.arange(len(rows)), np.arange(len(rows), len(rows) + len(background))
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
     predict = explained_output(session, task)
@@ -70,13 +66,13 @@ def run(context: StepContext) -> None:
 
 
 def _budget(context: StepContext, predict: Predict, pool: Mapping[str, np.ndarray]) -> int:
-    """The model evaluations to spend: as many as the deadline allows, which leaves time for what follows."""
+    """The model evaluations to spend: as many as the deadline allows."""
     if context.deadline is None:
         return DEFAULT_BUDGET
     started = time.monotonic()
     predict(pool)
     rows = len(next(iter(pool.values())))
-    left = max(0.0, context.deadline() - _AFTER - time.monotonic())
+    left = max(0.0, context.deadline() - time.monotonic())
     affordable = int(rows * left / max(time.monotonic() - started, 1e-6))
     if affordable >= DEFAULT_BUDGET:
         return DEFAULT_BUDGET

@@ -98,7 +98,7 @@ def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
     import numpy as np
 
     order = np.load(context.inputs["split"] / "order.npy")
-    return raw_inputs(context.inputs["table"], order[:1], columns)
+    return raw_inputs(context.inputs, order[:1], columns)
 
 
 def _microseconds(session: Any, row: dict[str, np.ndarray]) -> float:

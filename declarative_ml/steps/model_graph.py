@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from declarative_ml.core.reading import Reading
 from declarative_ml.core.task import Task
 from declarative_ml.features import FEATURES
 from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.learning.calibration import Calibration
-from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.learning.dataset import EncodedNames, Layout, WeighTerms
 from declarative_ml.learning.ensembling import blend_to_onnx
 from declarative_ml.models.base import Model, State
 from declarative_ml.steps.context import StepContext
@@ -42,6 +43,7 @@ def feature_columns(context: StepContext) -> list[Column]:
             state=item["state"],
             field=item["field"],
             rule=schema.columns[item["name"]],
+            reading=Reading.model_validate(item["reading"]) if item.get("reading") else None,
         )
         for item in context.read("prepare", "encoding.json")["features"]
     ]
@@ -83,19 +85,24 @@ def model_graph(
         "threshold": repr(threshold) if task.type == "binary" else "",
         "interval": repr(interval.bounds.level) if interval is not None else "",
     }
+    readings = {column.name: column.reading.model_dump() for column in columns if column.reading is not None}
+    if readings:
+        metadata["readings"] = json.dumps(readings, ensure_ascii=False)
     return graph.build(name, metadata)
 
 
 def _encode(graph: OnnxGraph, columns: Sequence[Column]) -> EncodedNames:
     parts: dict[str, list[str]] = {"raw": [], "scaled": [], "codes": []}
+    terms: list[WeighTerms] = []
     for column in columns:
         tensor = graph.input(column.name, column.feature.raw_dtype)
         encoded = column.feature.to_onnx(graph, tensor, column.state)
         for kind, tensors in parts.items():
             if getattr(encoded, kind) is not None:
                 tensors.append(getattr(encoded, kind))
+        terms += encoded.terms
     joined = {kind: graph.concat(tensors) if tensors else None for kind, tensors in parts.items()}
-    return EncodedNames(**joined)
+    return EncodedNames(**joined, terms=tuple(terms))
 
 
 def _mean(graph: OnnxGraph, tensors: list[str]) -> str:

@@ -1,28 +1,34 @@
-"""Learn each feature's statistics on the training rows, then encode every row into the three arrays.
+"""Learn each feature's statistics on the training rows, then encode every row into the arrays of a Dataset.
 
 raw.npy scaled.npy codes.npy target.npy [weight.npy]   rows in the order of the split
-encoding.json   layout, and per feature: name, options, state, field
+[terms.*.npy]   where a feature has terms; see learning.terms
+encoding.json   layout, and per feature: name, options, state, field, reading
+readings/       see steps.readings
 reference.json  training histograms for drift, background rows for explanations
 check.npy       positions (in split order) of the rows on which parity is proven
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features import FEATURES
-from declarative_ml.features.base import Feature, State
+from declarative_ml.features.base import Encoded, Feature, State
 from declarative_ml.learning.dataset import Layout
+from declarative_ml.learning.terms import TermWriter
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.profile import training_rows
-from declarative_ml.steps.table import blocks, read_column, read_rows
+from declarative_ml.steps.readings import blocks_as_read, rows_as_read, write_readings
+from declarative_ml.steps.table import blocks, read_column
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from scipy.sparse import csr_matrix
 
     from declarative_ml.learning.statistics import Accumulator
 
@@ -34,6 +40,8 @@ def run(context: StepContext) -> None:
     options = context.read("profile", "features.json")["features"]
     features = {name: FEATURES.parse(fields) for name, fields in options.items()}
     _check_numbers(context, features)
+    wanted = {name: feature.reading() for name, feature in features.items()}
+    readings = write_readings(context, {name: item for name, item in wanted.items() if item is not None})
     statistics = _gather(context, features)
     states = {name: _fit(name, feature, statistics[name]) for name, feature in features.items()}
     layouts = {name: feature.layout(name, states[name]) for name, feature in features.items()}
@@ -50,6 +58,7 @@ def run(context: StepContext) -> None:
                     "options": feature.options(),
                     "state": states[name],
                     "field": feature.field(states[name]),
+                    "reading": readings[name].model_dump(mode="json") if name in readings else None,
                 }
                 for name, feature in features.items()
             ],
@@ -97,7 +106,7 @@ def _gather(context: StepContext, features: dict[str, Feature]) -> dict[str, Any
 
     rows = training_rows(context)
     gathered = {name: feature.accumulator() for name, feature in features.items()}
-    for start, block in blocks(context.inputs["table"]):
+    for start, block in blocks_as_read(context.inputs["table"], context.out):
         low, high = np.searchsorted(rows, [start, start + block.num_rows])
         taken = block.take(pa.array(rows[low:high] - start))
         hashes = row_hashes(taken, 0)
@@ -121,36 +130,78 @@ def _encode(
 
     order = np.load(context.inputs["split"] / "order.npy")
     place = _places(context, order)
+    arrays = _arrays(context, layout, len(order))
+    with _term_writer(context, features, states, layout, len(order)) as writer:
+        for start, block in blocks_as_read(context.inputs["table"], context.out):
+            target = place[start : start + block.num_rows]
+            kept = np.flatnonzero(target >= 0)
+            offsets = dict.fromkeys(arrays, 0)
+            terms = []
+            for name, feature in features.items():
+                encoded = feature.encode(raw_column(block.column(name), feature.raw_dtype), states[name])
+                _fill(arrays, offsets, layouts[name], encoded, target, kept)
+                if encoded.terms is not None:
+                    terms.append(encoded.terms[kept])
+            if writer is not None:
+                writer.add(target[kept], _beside(terms))
+            done = start + block.num_rows
+            context.progress(0.4 + 0.6 * done / len(place), f"{done:,} rows")
+    for array in arrays.values():
+        if isinstance(array, np.memmap):
+            array.flush()
+
+
+def _fill(
+    arrays: dict[str, np.ndarray],
+    offsets: dict[str, int],
+    layout: Layout,
+    encoded: Encoded,
+    target: np.ndarray,
+    kept: np.ndarray,
+) -> None:
+    """Copy the `kept` rows of one feature to their places in the arrays, and move the offsets on."""
+    for kind, array in arrays.items():
+        width = len(getattr(layout, kind))
+        if width:
+            columns = slice(offsets[kind], offsets[kind] + width)
+            array[target[kept], columns] = getattr(encoded, kind)[kept]
+            offsets[kind] += width
+
+
+def _arrays(context: StepContext, layout: Layout, rows: int) -> dict[str, np.ndarray]:
+    """The files of `raw`, `scaled` and `codes`, to be filled."""
+    import numpy as np
+
     shapes = {"raw": len(layout.raw), "scaled": len(layout.scaled), "codes": len(layout.codes)}
-    arrays = {
+    return {
         name: np.lib.format.open_memmap(
             context.out / f"{name}.npy",
             mode="w+",
             dtype=np.int32 if name == "codes" else np.float32,
-            shape=(len(order), width),
+            shape=(rows, width),
         )
         if width
-        else _empty(context, name, len(order))
+        else _empty(context, name, rows)
         for name, width in shapes.items()
     }
-    for start, block in blocks(context.inputs["table"]):
-        target = place[start : start + block.num_rows]
-        kept = np.flatnonzero(target >= 0)
-        offsets = dict.fromkeys(arrays, 0)
-        for name, feature in features.items():
-            encoded = feature.encode(raw_column(block.column(name), feature.raw_dtype), states[name])
-            for kind, array in arrays.items():
-                values = getattr(encoded, kind)
-                width = len(getattr(layouts[name], kind))
-                if width:
-                    array[target[kept], offsets[kind] : offsets[kind] + width] = values[kept]
-                    offsets[kind] += width
-        context.progress(
-            0.4 + 0.6 * (start + block.num_rows) / len(place), f"{start + block.num_rows:,} rows"
-        )
-    for array in arrays.values():
-        if isinstance(array, np.memmap):
-            array.flush()
+
+
+def _term_writer(
+    context: StepContext, features: dict[str, Feature], states: dict[str, Any], layout: Layout, rows: int
+) -> AbstractContextManager[TermWriter | None]:
+    """The files of `terms`, to be written; None where no feature has any."""
+    import numpy as np
+
+    if not layout.terms:
+        return nullcontext()
+    digests = [feature.term_digests(states[name]) for name, feature in features.items()]
+    return TermWriter(context.out, rows, np.concatenate(digests))
+
+
+def _beside(terms: list[csr_matrix]) -> csr_matrix:
+    from scipy.sparse import hstack
+
+    return terms[0] if len(terms) == 1 else hstack(terms, format="csr")
 
 
 def _empty(context: StepContext, name: str, rows: int) -> np.ndarray:
@@ -216,7 +267,7 @@ def _background(context: StepContext, features: dict[str, Feature]) -> dict[str,
     order = np.load(context.inputs["split"] / "order.npy")
     part = np.load(context.inputs["split"] / "part.npy")
     rows = order[part == 0][: context.params["background"]]
-    table = read_rows(context.inputs["table"], rows, list(features)).combine_chunks()
+    table = rows_as_read(context.inputs["table"], context.out, rows, list(features)).combine_chunks()
     background = {}
     for name, feature in features.items():
         values = raw_column(table.column(name).combine_chunks(), feature.raw_dtype).to_pylist()

@@ -1,13 +1,15 @@
-"""Raw columns: what the graph takes, read from the table of a run."""
+"""Raw columns: what the graph takes, read from the table of a run, texts as they were read by `prepare`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.core.reading import Reading
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features.base import Feature, State
-from declarative_ml.steps.table import read_rows
+from declarative_ml.steps.readings import rows_as_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,7 @@ class Column:
     state: State
     field: dict[str, Any]
     rule: ColumnRule
+    reading: Reading | None = None
 
     def describe(self) -> dict[str, Any]:
         """The entry of the bundle's `inputs` (see store.bundle.Input)."""
@@ -33,19 +36,21 @@ class Column:
             "dtype": self.feature.raw_dtype,
             "rule": self.rule.model_dump(mode="json"),
             "field": self.field,
+            "reading": None if self.reading is None else self.reading.model_dump(mode="json"),
         }
 
 
-def raw_inputs(table: Path, rows: np.ndarray, columns: list[Column]) -> dict[str, np.ndarray]:
-    """Column -> [n, 1] float32 or object (str) array of the given rows of the table."""
-    return raw_arrays(table, rows, {column.name: column.feature.raw_dtype for column in columns})
+def raw_inputs(inputs: Mapping[str, Path], rows: np.ndarray, columns: list[Column]) -> dict[str, np.ndarray]:
+    """Column -> [n, 1] float32 or object (str) array of the given rows of a step's `table`."""
+    return raw_arrays(inputs, rows, {column.name: column.feature.raw_dtype for column in columns})
 
 
-def raw_arrays(table: Path, rows: np.ndarray, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Column -> [n, 1] array of the dtype "float32" or "string" (objects)."""
+def raw_arrays(inputs: Mapping[str, Path], rows: np.ndarray, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Column -> [n, 1] array of the dtype "float32" or "string" (objects), from a step's inputs `table` and
+    `prepare`."""
     from declarative_ml.core.columns import raw_column
 
-    taken = read_rows(table, rows, list(dtypes)).combine_chunks()
+    taken = rows_as_read(inputs["table"], inputs.get("prepare"), rows, list(dtypes)).combine_chunks()
     arrays = {}
     for name, dtype in dtypes.items():
         values = raw_column(taken.column(name).combine_chunks(), dtype)

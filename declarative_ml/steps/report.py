@@ -33,6 +33,7 @@ _LIBRARIES = (
     "optuna",
     "torch",
     "shap",
+    "spacy",
     "mlflow",
 )
 
@@ -96,6 +97,7 @@ def content(context: StepContext) -> ReportContent:
             *context.read("table", "info.json")["notes"],
             *([_VALIDATION] if "validation" in metrics["metrics"] else []),
             *_monotone_notes(task, assembly["monotone"]),
+            *_reading_notes(assembly["inputs"]),
         ],
         steps=_steps(context),
         **_candidates(context, assembly),
@@ -118,6 +120,16 @@ def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
         f"The {subject} never {moves[item['direction']]} when only {item['column']} grows. That was proven "
         f"on the ONNX file: {item['rows']:,} rows, each with {item['points']} values over the column's range."
         for item in proven
+    ]
+
+
+def _reading_notes(inputs: list[dict[str, Any]]) -> list[str]:
+    """Which columns the ONNX file does not read by itself."""
+    return [
+        f"model.onnx alone does not read the texts of {item['name']}: it takes what the spaCy pipeline "
+        f"{item['reading']['pipeline']} {item['reading']['version']} finds in them. `dml` does both."
+        for item in inputs
+        if item["reading"]
     ]
 
 

@@ -41,7 +41,7 @@ def prove_monotone(
         return []
     check = np.load(context.inputs["prepare"] / "check.npy")
     order = np.load(context.inputs["split"] / "order.npy")[check]
-    observed = raw_inputs(context.inputs["table"], order, columns)
+    observed = raw_inputs(context.inputs, order, columns)
     found = []
     for column in columns:
         if column.name not in wanted:

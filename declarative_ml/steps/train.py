@@ -8,6 +8,7 @@ check.npy        margins of the rows on which the graph's parity will be proven
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
@@ -97,11 +98,11 @@ def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
 
     if imbalance != "weights":
         weight = None if data.weight is None else data.weight / data.weight.mean()
-        return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight)
+        return replace(data, weight=weight)
     counts = np.bincount(data.target, minlength=len(task.classes)).astype(np.float64)
     balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[data.target]
     weight = balance if data.weight is None else data.weight * balance
-    return Dataset(data.layout, data.raw, data.scaled, data.codes, data.target, weight / weight.mean())
+    return replace(data, weight=weight / weight.mean())
 
 
 def oversampled(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from declarative_ml.core.atomic import publish_folder, write_json
 from declarative_ml.core.component import Section
 from declarative_ml.core.digest import digest_bytes, digest_file, digest_json
 from declarative_ml.core.errors import DataError
+from declarative_ml.core.reading import Reading
 from declarative_ml.core.schema import DEFAULT_MISSING, ColumnRule, TableSchema
 from declarative_ml.core.task import Task
 
@@ -51,6 +52,9 @@ class Input(Section):
     dtype: Literal["float32", "string"] = Field(description="Of the graph's input, [N, 1]")
     rule: ColumnRule = Field(description="How text becomes the typed value")
     field: dict[str, Any] = Field(default_factory=dict, description="JSON Schema of one value in a request")
+    reading: Reading | None = Field(
+        default=None, description="What turns a text into the string that the graph takes in its place"
+    )
 
 
 class Manifest(Section):
@@ -190,11 +194,17 @@ def model_digest(fields: Mapping[str, Any]) -> str:
     `fields` is the JSON form of a manifest. Timings, reports, formats and provenance stay outside,
     so equal spec, data and seed give an equal digest.
     """
-    schemas = {name: fields[name] for name in ("task", "target_rule", "inputs", "missing", "sql")}
+    schemas = {name: fields[name] for name in ("task", "target_rule", "missing", "sql")}
+    schemas["inputs"] = [_without_none(column, "reading") for column in fields["inputs"]]
     files = {name: fields["files"][name] for name in (MODEL, REFERENCE)}
     return digest_json(
         {**schemas, "files": files, "threshold": fields["threshold"], "metrics": fields["metrics"]}
     )
+
+
+def _without_none(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The fields without `name` where it says nothing, as before it was there."""
+    return {key: value for key, value in fields.items() if key != name or value is not None}
 
 
 def write_bundle(folder: Path, fields: Mapping[str, Any], files: Mapping[str, bytes | Path]) -> Manifest:

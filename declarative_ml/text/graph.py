@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from declarative_ml.text.tokens import pattern
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.text.projection import Projection
     from declarative_ml.text.vocabulary import Vocabulary
@@ -35,6 +37,32 @@ def read_texts(
     norms = graph.add("Sqrt", [graph.add("Max", [squares, graph.constant([[1.0]], "float32")])])
     factors = graph.constant(projection.factors.reshape(1, -1), "float32")
     return words, graph.add("Div", [graph.add("Mul", [sums, factors]), norms])
+
+
+def weigh_texts(
+    graph: OnnxGraph, tensor: str, vocabulary: Vocabulary, idf: np.ndarray, weights: np.ndarray
+) -> str:
+    """From texts [N, 1]: `term_weights` [N, V] @ `weights` [V, K], float32 [N, K].
+
+    The sparse matrix never exists: each text looks up the weights of its own terms.
+    """
+    table = graph.constant(weights, "float32")
+    frequencies = graph.constant(idf, "float32")
+    one, least = graph.constant([1], "int64"), graph.constant([[1.0]], "float32")
+
+    def read(row: str) -> str:
+        terms, counts = _terms(graph, tokens_of(graph, row), vocabulary)
+        places = graph.add("Sub", [terms, one])
+        damped = graph.add("Log", [graph.cast(counts, "float32")])
+        damped = graph.add("Add", [damped, graph.constant([1.0], "float32")])
+        strengths = graph.add("Mul", [damped, graph.add("Gather", [frequencies, places], axis=0)])
+        strengths = graph.add("Reshape", [strengths, graph.constant([1, -1], "int64")])
+        squares = graph.add("ReduceSum", [graph.add("Mul", [strengths, strengths]), one], keepdims=1)
+        norm = graph.add("Sqrt", [graph.add("Max", [squares, least])])
+        product = graph.add("MatMul", [strengths, graph.add("Gather", [table, places], axis=0)])
+        return graph.add("Div", [product, norm])
+
+    return graph.each_row(tensor, weights.shape[1], read)
 
 
 def columns(graph: OnnxGraph, tensor: str, start: int, stop: int) -> str:

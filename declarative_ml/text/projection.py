@@ -88,6 +88,22 @@ def count_matrix(found: Found, terms: int) -> csr_matrix:
     return csr_matrix((found.counts, found.terms - 1, bounds), shape=(len(found.words), terms))
 
 
+def term_weights(found: Found, idf: np.ndarray) -> csr_matrix:
+    """How much each term counts in each text: float32 [N, V] of (1 + ln count) x idf, in rows of length 1.
+
+    The logarithm keeps a word that a long text repeats from drowning the others (Salton & Buckley,
+    "Term-weighting approaches in automatic text retrieval", 1988).
+    """
+    weights = count_matrix(found, len(idf))
+    weights.sort_indices()
+    strengths = (np.float32(1) + np.log(weights.data)) * idf.astype(np.float32)[weights.indices]
+    weights.data = strengths
+    squares = np.asarray(weights.power(2).sum(axis=1), dtype=np.float32).ravel()
+    norms = np.sqrt(np.maximum(squares, np.float32(1)))
+    weights.data = strengths / np.repeat(norms, np.diff(weights.indptr))
+    return weights
+
+
 def learn_projection(found: Found, documents: np.ndarray, components: int) -> Projection:
     """The projection on up to `components` singular vectors of sampled texts, in a random order.
 

@@ -177,6 +177,34 @@ def test_graph_computes_what_encode_does(options, which):
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_terms_are_as_the_layout_says_and_as_the_graph_weighs_them(options):
+    feature, _, state, values, _ = fitted(options)
+    sizes = [column.size for column in feature.layout("a column", state).terms]
+    digests = feature.term_digests(state)
+    assert len(sizes) <= 1 and all(sizes)
+    assert (digests.dtype, len(digests)) == (np.uint64, sum(sizes))
+    for given in (values, nasty_values(feature), values.slice(0, 0)):
+        terms = feature.encode(given, state).terms
+        assert (terms is None) is (not sizes)
+        if terms is not None:
+            assert (terms.shape, terms.dtype) == ((len(given), sizes[0]), np.float32)
+            weights = np.random.default_rng(0).normal(size=(sizes[0], 2)).astype(np.float32)
+            np.testing.assert_allclose(weigh(feature, state, given, weights), terms @ weights, atol=2e-6)
+
+
+def weigh(feature, state, values, weights):
+    """What the graph computes as terms @ weights."""
+    import onnxruntime
+
+    graph = OnnxGraph()
+    (add_product,) = feature.to_onnx(graph, graph.input("a column", "string"), state).terms
+    graph.output(add_product(graph, weights), "product", "float32", weights.shape[1])
+    session = onnxruntime.InferenceSession(graph.build("terms", {}).SerializeToString())
+    given = np.array([value or "" for value in values.to_pylist()], dtype=object).reshape(-1, 1)
+    return session.run(["product"], {"a column": given})[0]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_no_rows_in_no_rows_out(options):
     feature, _, state, values, _ = fitted(options)
     nothing = values.slice(0, 0)

@@ -93,3 +93,14 @@ def test_a_fit_with_nothing_to_do_leaves_its_time_to_its_candidate(now: dict[str
     assert deadline() == pytest.approx(1000.0 + left / 4)
     found.end(folds[1], seconds=0.0, skipped=True)
     assert deadline() == pytest.approx(1000.0 + left / 2)
+
+
+def test_a_slow_machine_keeps_more_time_for_the_end(now: dict[str, float]) -> None:
+    explain = Step(id="explain", kind="explain", title="")
+    quick = start()
+    now["now"] = 1001.0  # to here a command needs half a second elsewhere
+    slow = start()
+    assert 1100.0 - slow.training_ends == pytest.approx(2 * (1100.0 - quick.training_ends))
+    assert 1100.0 - slow.begin(explain)() == pytest.approx(2 * (1100.0 - quick.begin(explain)()))
+    now["now"] = 1050.0
+    assert start().training_ends > 1050.0, "a wait for something else is not the machine's speed"

@@ -55,6 +55,18 @@ def mixed(rows, seed=0):
     return [None if not row % 29 else text() for row in range(rows)]
 
 
+def weigh_in_graph(feature, state, values, weights):
+    """What the graph computes as terms @ weights."""
+    import onnxruntime
+
+    graph = OnnxGraph()
+    (weigh,) = feature.to_onnx(graph, graph.input("x", "string"), state).terms
+    graph.output(weigh(graph, weights), "sums", "float32", weights.shape[1])
+    session = onnxruntime.InferenceSession(graph.build("text", {}).SerializeToString())
+    given = np.array([value or "" for value in values], dtype=object).reshape(-1, 1)
+    return session.run(["sums"], {"x": given})[0]
+
+
 def run_graph(feature, state, values):
     import onnxruntime
 
@@ -106,7 +118,7 @@ def test_options_are_refused(options):
 
 @pytest.mark.parametrize(
     ("texts", "components"),
-    [(0, 16), (100, 16), (1_000, 125), (5_000, 512), (65_536, 512), (131_072, 256), (10_000_000, 64)],
+    [(0, 16), (100, 16), (1_000, 125), (5_000, 480), (65_536, 480), (131_072, 256), (10_000_000, 64)],
 )
 def test_default_components(texts, components):
     assert default_components(texts) == components
@@ -127,6 +139,32 @@ def test_graph_computes_what_encode_does_to_the_last_bit(options):
     np.testing.assert_allclose(scaled[:, 0], encoded.scaled[:, 0], atol=2e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"ngrams": 1}, {"ngrams": 3, "min_count": 1}], ids=str)
+@pytest.mark.parametrize("width", [1, 3])
+def test_graph_weighs_the_terms_that_encode_finds(options, width):
+    feature = Text(**options)
+    state, _ = fit(feature, mixed(2_000))
+    (column,) = feature.layout("x", state).terms
+    weights = np.random.default_rng(0).normal(size=(column.size, width)).astype(np.float32)
+    for values in (
+        mixed(3_000, seed=1),
+        ["the sea " * 20_000, "", None, "x" * 100_000, "no known term"],
+        ["the sea"],
+        [],
+    ):
+        encoded = feature.encode(pa.array(values, pa.string()), state).terms
+        assert encoded.shape == (len(values), column.size)
+        found = weigh_in_graph(feature, state, values, weights)
+        np.testing.assert_allclose(found, encoded @ weights.astype(np.float64), rtol=1e-5, atol=2e-6)
+
+
+def test_terms_are_told_by_their_words():
+    states = [fit(Text(min_count=1), texts)[0] for texts in (["a b", "c"], ["c d", "a b"])]
+    digests = [Text().term_digests(state) for state in states]
+    assert [len(found) for found in digests] == [4, 6]  # a b c "a b", and a b c d "a b" "c d"
+    assert set(digests[0].tolist()) < set(digests[1].tolist())
+
+
 @pytest.mark.skipif(lexicon.compiled() is None, reason="built without a compiler")
 def test_without_a_compiler_everything_is_the_same(monkeypatch):
     feature, values = Text(ngrams=3), pa.array(mixed(500, seed=1), pa.string())
@@ -137,6 +175,7 @@ def test_without_a_compiler_everything_is_the_same(monkeypatch):
     assert feature.reference(statistics, state) == reference
     for kind in ("raw", "scaled"):
         np.testing.assert_array_equal(getattr(feature.encode(values, state), kind), getattr(encoded, kind))
+    assert (feature.encode(values, state).terms != encoded.terms).nnz == 0
 
 
 @pytest.mark.skipif(
@@ -163,10 +202,13 @@ def test_columns():
     layout = feature.layout("x", state)
     assert layout.raw == ("x.words", "x.1", "x.2", "x.3")
     assert layout.scaled == ("x.words", "x.1", "x.2", "x.3", "x.missing")
+    (terms,) = layout.terms
+    assert (terms.name, terms.size, terms.summary) == ("x", len(state["idf"]), ("x.1", "x.2", "x.3"))
     encoded = feature.encode(pa.array(["A b!", "", None]), state)
     assert encoded.raw[:, 0].tolist() == [3, 0, 0]
     assert encoded.scaled[:, -1].tolist() == [0, 1, 1]
     assert not encoded.raw[1:, 1:].any()
+    assert np.diff(encoded.terms.indptr).tolist() == [3, 0, 0]  # a, b, and both
     assert encoded.raw[0, 1:].any()
 
 
@@ -189,6 +231,9 @@ def test_no_text_holds_a_known_term():
     feature = Text()
     state, statistics = fit(feature, ["one", "two", "…"])
     assert feature.layout("x", state).raw == ("x.words",)
+    assert feature.layout("x", state).terms == ()
+    assert feature.encode(pa.array(["one"]), state).terms is None
+    assert len(feature.term_digests(state)) == 0
     raw, scaled = run_graph(feature, state, ["one two", ""])
     assert raw.tolist() == [[2.0], [0.0]]
     np.testing.assert_allclose(scaled, feature.encode(pa.array(["one two", ""]), state).scaled, atol=1e-6)

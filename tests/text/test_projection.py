@@ -6,7 +6,13 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 from threadpoolctl import threadpool_limits
 
-from declarative_ml.text.projection import Projection, count_matrix, learn_projection, singular_vectors
+from declarative_ml.text.projection import (
+    Projection,
+    count_matrix,
+    learn_projection,
+    singular_vectors,
+    term_weights,
+)
 from declarative_ml.text.vocabulary import learn_vocabulary
 
 TOPICS = ["ship harbour sail captain sea", "flour oven bread salt butter", "goal match team ball coach"]
@@ -70,6 +76,20 @@ def test_a_text_is_its_tf_idf_row_projected():
     ours = projection.apply(found)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(np.abs((ours * exact).mean(axis=0)), 1.0, atol=1e-3)
+
+
+def test_weights_of_terms_are_those_of_the_textbook():
+    texts = [*documents(), "ship ship ship salt", "", None, "unknown", "ship " * 5_000]
+    vocabulary, projection = learned(documents(), 1)
+    found = vocabulary.find(pa.array(texts))
+    counts = count_matrix(found, len(vocabulary)).toarray().astype(np.float64)
+    expected = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * projection.idf
+    expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1)
+    ours = term_weights(found, projection.idf)
+    assert ours.dtype == np.float32 and ours.has_sorted_indices
+    np.testing.assert_allclose(ours.toarray(), expected, atol=1e-6)
+    lengths = np.sqrt(np.asarray(ours.power(2).sum(axis=1)).ravel())
+    np.testing.assert_allclose(lengths[[0, 300, 301, 302, 303, 304]], [1, 1, 0, 0, 0, 1], atol=1e-6)
 
 
 def test_numbers_have_unit_size_and_tell_the_topics():

@@ -57,6 +57,28 @@ def test_texts_are_found_used_and_predicted_from(model, dml, tmp_path, monkeypat
     assert [line.partition(",")[0].strip('"') for line in answers[1:3]] == ["land", "sea"]
 
 
+@pytest.mark.parametrize("imbalance", ["none", "oversample"])
+def test_linear_weighs_the_terms_of_all_columns(imbalance, dml, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "notes.csv")
+    spec = {
+        "name": "notes", "data": {"source": "notes.csv", "sql": "select *, note as title from source"},
+        "features": {"note": "text", "title": {"type": "text", "ngrams": 1}}, "imbalance": imbalance,
+        "target": {"column": "kind", "positive": "sea"}, "model": "linear", "track": False,
+        "explain": {"rows": 5}, "resources": {"cpu": 1},
+    }  # fmt: skip
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    ran = dml("run", "--format", "json", "-q")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["metrics"]["test"]["accuracy"] > 0.9
+    fits = [json.loads(path.read_text()) for path in tmp_path.glob(".dml/store/artifacts/*/*/train.json")]
+    found = [fit["importance"] for fit in fits if "note" in fit["importance"]]
+    assert len(found) >= 2
+    for importance in found:
+        assert importance["note"] > 0.0 and importance["title"] > 0.0
+        assert not any(importance[f"note.{number}"] for number in (1, 2, 3))
+
+
 def test_init_says_what_is_text(dml, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / "notes.csv")
