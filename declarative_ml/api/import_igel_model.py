@@ -27,7 +27,7 @@ _ALGORITHMS: dict[str, tuple[str, str]] = {
     "gradientboosting": ("lightgbm", ""),
     "randomforest": ("lightgbm", _TREES),
     "forest": ("lightgbm", _TREES),
-    "extratrees": ("lightgbm", _TREES),
+    "extratrees": ("extra_trees", ""),
     "extratree": ("lightgbm", _ONE_TREE),
     "decisiontree": ("lightgbm", _ONE_TREE),
     "bagging": ("lightgbm", _TREES),
@@ -198,7 +198,12 @@ class _Arguments:
     def convert(self, path: Keys) -> None:
         """A verdict on each argument below `path`."""
         kind = self.job.spec["model"]["type"]
-        convert = {"lightgbm": self._trees, "linear": self._linear, "mlp": self._network}[kind]
+        convert = {
+            "lightgbm": self._trees,
+            "extra_trees": self._averaged,
+            "linear": self._linear,
+            "mlp": self._network,
+        }[kind]
         for key, node in self.arguments.items():
             if not self._common((*path, key), key, node) and not convert((*path, key), key, node):
                 self.job.left_out((*path, key), f"the model {kind} has no such option")
@@ -250,6 +255,18 @@ class _Arguments:
         elif key == "max_features" and isinstance(as_number(node), float):
             why = "drawn for each tree, not for each split"
             job.number_option(path, "feature_fraction", node, why=why)
+        else:
+            return False
+        return True
+
+    def _averaged(self, path: Keys, key: str, node: Node) -> bool:
+        number = as_number(node)
+        if key == "n_estimators":
+            self.job.number_option(path, "trees", node)
+        elif key == "min_samples_leaf" and isinstance(number, int):
+            self.job.number_option(path, "min_data_in_leaf", node)
+        elif key == "max_features" and isinstance(number, float):
+            self.job.number_option(path, "feature_fraction", node)
         else:
             return False
         return True

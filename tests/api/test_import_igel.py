@@ -61,6 +61,10 @@ MODEL = "model: {type: classification, algorithm: RandomForest}\n"
             {"model": "lightgbm", "tune": {"trials": 4},
              "data": {"source": "patients.csv", "split": {"method": "random", "folds": 5}}},
         ),
+        (
+            "extra_trees",
+            {"model": {"type": "extra_trees", "trees": 40, "min_data_in_leaf": 2, "feature_fraction": 0.5}},
+        ),
         ("multioutput", {"target": {"column": "weight", "type": "number"}, "exclude": ["waist", "pulse"]}),
         (
             "boosting_options",
@@ -102,6 +106,7 @@ def test_what_is_written(name: str, expected: dict[str, Any], tmp_path: Path) ->
         ("ridge_cv", "model.cross_validate.cv", "carried", ""),
         ("grid_search", "dataset.split.test_size", "left_out", "a share of all rows"),
         ("grid_search", "model.hyperparameter_search.method", "changed", "own suggestions are tried"),
+        ("extra_trees", "model.arguments.bootstrap", "left_out", "the model extra_trees has no such option"),
         ("multioutput", "target", "changed", "a spec has one target"),
         ("boosting_options", "dataset.read_data_options.nrows", "left_out", "prepare the file"),
         ("boosting_options", "dataset.read_data_options.index_col", "changed", "rows have no labels"),
