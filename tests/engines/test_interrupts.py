@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SLOW = {"type": "mlp", "layers": [64], "epochs": 100_000}
+SLOW = {"type": "mlp", "layers": [64], "epochs": 100_000, "early_stopping": 100_000}
 QUICK = {"type": "mlp", "layers": [8], "epochs": 2}
 
 
