@@ -12,7 +12,7 @@ from declarative_ml.models.base import Model
 from declarative_ml.planner.tuning import Tuning
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.monotone import left_out
-from declarative_ml.spec.portfolio import Candidate, candidates, weights_of
+from declarative_ml.spec.portfolio import Candidate, candidates, caps_of, weights_of
 
 BASELINE = "linear"
 _ERRORS = "lightgbm"
@@ -30,6 +30,7 @@ class Training:
         """Candidate -> why it is not fitted."""
         first, *others = [each for each in candidates(spec) if each.name not in self.left_out]
         self.candidates = [replace(first, optional=False), *others]
+        self.caps = caps_of(spec)
         self.tuning = Tuning(spec)
 
     def steps(self) -> list[Step]:
@@ -125,10 +126,24 @@ class Training:
             kind="ensemble",
             title="Compare the candidates on the rows that their folds held out, and weigh them"
             + self._but(),
-            params={"names": self.names, "weights": weights_of(self.spec), "left_out": self.left_out},
-            inputs={"prepare": "prepare", "split": "split", **self._fold_inputs()},
-            libraries=("numpy",),
+            params={
+                "names": self.names,
+                "weights": weights_of(self.spec),
+                "left_out": self.left_out,
+                **({"caps": self.caps, "members": self._model_options()} if self.caps else {}),
+            },
+            inputs={
+                "prepare": "prepare",
+                "split": "split",
+                **self._fold_inputs(),
+                **({"table": self.table, **self._tuned_inputs()} if self.caps else {}),
+            },
+            components=self._all_components() if self.caps else (),
+            libraries=("numpy", *(("onnx", "onnxruntime") if self.caps else ())),
         )
+
+    def _all_components(self) -> tuple[str, ...]:
+        return self._graph_components([candidate.model for candidate in self.candidates])
 
     def _but(self) -> str:
         """What a plan says of the candidates that are not fitted."""
@@ -172,7 +187,7 @@ class Training:
                 **self._fold_inputs(),
                 **self._tuned_inputs(),
             },
-            components=self._graph_components([candidate.model for candidate in self.candidates]),
+            components=self._all_components(),
             libraries=("onnx", "onnxruntime", "numpy"),
         )
 
@@ -217,6 +232,7 @@ class Training:
                 "calibrate": True,
                 "threshold": self.spec.evaluate.threshold.model_dump(mode="json"),
                 "monotone": True,
+                **({"caps": self.caps} if self.caps else {}),
             },
             inputs={
                 "prepare": "prepare",

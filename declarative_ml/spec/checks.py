@@ -33,7 +33,7 @@ _ORDERED = _BINARY | _NUMBER
 
 def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     """Contradictions inside the spec, without looking at data."""
-    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _interval, _without_effect)
+    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _held_out, _without_effect)
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
@@ -299,13 +299,19 @@ def _monotone(spec: Spec, report: _Report) -> Iterator[Problem]:
             )
 
 
-def _interval(spec: Spec, report: _Report) -> Iterator[Problem]:
+def _held_out(spec: Spec, report: _Report) -> Iterator[Problem]:
+    """What needs held-out rows, where the split has none."""
     split = spec.data.split
-    nothing_held_out = getattr(split, "validation", None) == 0.0 and getattr(split, "folds", None) is None
-    if spec.evaluate.interval is not None and nothing_held_out:
+    if getattr(split, "validation", None) != 0.0 or getattr(split, "folds", None) is not None:
+        return
+    hint = "write folds: 5, or a share such as validation: 0.1"
+    if spec.evaluate.interval is not None:
         message = "intervals are learned from the errors on held-out rows, and the split has none"
-        hint = "write folds: 5, or a share such as validation: 0.1"
         yield report.value("DML107", ("evaluate", "interval"), message, hint)
+    for cap in ("max_latency", "max_size"):
+        if getattr(spec.model, cap, None) is not None:
+            message = f"{cap} chooses candidates by held-out rows, and the split has none"
+            yield report.value("DML107", ("model", cap), message, hint)
 
 
 def _tune(spec: Spec, report: _Report) -> Iterator[Problem]:

@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from declarative_ml.core.component import Section
-from declarative_ml.core.duration import Duration, seconds_of
+from declarative_ml.core.duration import Duration, Latency, seconds_of
 from declarative_ml.core.schema import DEFAULT_MISSING
+from declarative_ml.core.size import Size
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.learning.metric_names import METRICS
@@ -55,6 +56,16 @@ class Auto(Section):
     quality: Literal["fast", "balanced", "best"] = Field(
         default="balanced", description="How many candidates are tried; with resources.time, as time allows"
     )
+    max_latency: Latency | None = Field(
+        default=None,
+        description="To score one row in one thread on this machine: the blend has room for no more",
+    )
+    max_size: Size | None = Field(default=None, description="Of model.onnx: the blend has room for no more")
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether the model has to be quick or small."""
+        return self.max_latency is not None or self.max_size is not None
 
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ _KEYS: dict[str, frozenset[str]] = {
     "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),
     "resources": frozenset({"memory"}),
-    "model": frozenset({"max_latency", "max_size"}),
 }
 _VALUES = frozenset({"tabm", "labels", "forecast"})
 

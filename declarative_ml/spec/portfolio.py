@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from declarative_ml.core.duration import microseconds_of
+from declarative_ml.core.size import bytes_of
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
 from declarative_ml.spec.document import Auto, Ensemble, Spec
@@ -38,6 +40,7 @@ POOL: dict[str, tuple[dict[str, Any], float]] = {
         3.0,
     ),
     "mlp-wide": ({"type": "mlp", "layers": [256, 256], "dropout": 0.1, "networks": 1}, 4.0),
+    "lightgbm-small": ({"type": "lightgbm", "rounds": 100, "learning_rate": 0.1, "num_leaves": 15}, 0.5),
 }
 """Every candidate that was measured, by name, with its effort."""
 PORTFOLIO = {
@@ -46,17 +49,32 @@ PORTFOLIO = {
     "best": ("linear", "lightgbm", "xgboost", "extra_trees", "mlp", "lightgbm-extra", "mlp-wide"),
 }
 """The first must come through, so it is the one that the least time is enough for."""
+SMALL = ("lightgbm-small",)
+"""Where the model has to be quick or small."""
 
 
 def candidates(spec: Spec) -> list[Candidate]:
     """The models to fit: the one that the spec names, the members of an ensemble, or the portfolio."""
     if isinstance(spec.model, Auto):
+        names = PORTFOLIO[spec.model.quality] + (SMALL if spec.model.is_capped else ())
         return [
             Candidate(name, MODELS.parse(POOL[name][0]), optional=number > 0, effort=POOL[name][1])
-            for number, name in enumerate(PORTFOLIO[spec.model.quality])
+            for number, name in enumerate(names)
         ]
     models = spec.model.members if isinstance(spec.model, Ensemble) else (spec.model,)
     return [Candidate(name, model) for name, model in zip(_names(models), models, strict=True)]
+
+
+def caps_of(spec: Spec) -> dict[str, float]:
+    """The most `bytes` of the model and `microseconds` of a row, where the spec caps them."""
+    if not isinstance(spec.model, Auto):
+        return {}
+    caps: dict[str, float] = {}
+    if spec.model.max_size is not None:
+        caps["bytes"] = bytes_of(spec.model.max_size)
+    if spec.model.max_latency is not None:
+        caps["microseconds"] = microseconds_of(spec.model.max_latency)
+    return caps
 
 
 def weights_of(spec: Spec) -> str:

@@ -6,11 +6,19 @@ import re
 import unicodedata
 from typing import Any
 
+from declarative_ml.core.duration import LATENCY_PATTERN as LATENCY
 from declarative_ml.core.duration import PATTERN as DURATION
+from declarative_ml.core.size import PATTERN as SIZE
 from declarative_ml.spec.findings import Finding, Words
 from declarative_ml.spec.hints import about
 from declarative_ml.spec.positions import dotted
 
+_FORMS = {
+    DURATION: ("span of time", "90s, 5m or 1h30m"),
+    LATENCY: ("latency", "100us or 1ms"),
+    SIZE: ("size", "500kB or 1MB"),
+}
+"""Pattern -> what it is the form of, and examples."""
 RANGE = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -67,8 +75,9 @@ def wrong_size(finding: Finding, data: Any) -> Words:
 def wrong_form(finding: Finding, data: Any) -> Words:
     """A text that does not look as it must."""
     name, value = dotted(finding.path), str(finding.value)
-    if finding.context["pattern"] == DURATION:
-        return Words("DML018", f"{name}: {value!r} is no span of time", "write it so: 90s, 5m or 1h30m")
+    if finding.context["pattern"] in _FORMS:
+        what, examples = _FORMS[finding.context["pattern"]]
+        return Words("DML018", f"{name}: {value!r} is no {what}", f"write it so: {examples}")
     if finding.path != ("name",):
         message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
         return Words("DML018", message, about(finding.path, data))

@@ -21,6 +21,7 @@ from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.learning.threshold import best_threshold
 from declarative_ml.models.base import load_state
 from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
+from declarative_ml.steps.caps import Caps, check_size
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.interval import Interval, load_interval, parity_of
 from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
@@ -80,6 +81,7 @@ def run(context: StepContext) -> None:
     interval = load_interval(context)
     model = model_graph(context, name, task, features, fits, weights, calibration, threshold, interval)
     content = model.SerializeToString(deterministic=True)
+    check_size(content, Caps(**context.params.get("caps", {})))
     (context.out / "model.onnx").write_bytes(content)
     context.progress(0.6, "proving parity")
     margins = calibration.apply(blend(task, [member.check for member in members], weights))
@@ -116,6 +118,8 @@ def _members(context: StepContext) -> list[Member]:
         folds = [context.inputs[role] for role in context.roles(f"member{number}.fold")]
         final = context.inputs[f"member{number}.final"]
         shipped = folds if skip_reason(final) is not None else [final]
+        if "caps" in context.params:
+            shipped = shipped[:1]  # what was measured is one fit of each
         model = tuned_model(context, options, f"member{number}.tune")
         checks = [np.load(folder / "check.npy") for folder in shipped]
         members.append(

@@ -12,12 +12,12 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.ensembling import optimized_weights
-from declarative_ml.steps.context import StepContext, skip_reason
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.caps import Caps, blend_loss_of, leave_out
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.cost import cost_of
+from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_rows, out_of_fold
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
 
@@ -37,6 +37,8 @@ def run(context: StepContext) -> None:
             margins.append(out_of_fold(context, folders))
             loss = held_out_loss(task, truth, margins[-1])
         found.append({"name": name, "weight": 0.0, "loss": loss, "reason": reason})
+    if "caps" in context.params:
+        margins = _within_caps(context, task, truth, found, margins)
     context.progress(0.5, f"weighing {len(margins)} of {len(found)}")
     _weigh(found, context.params["weights"], task, truth, margins)
     found += [
@@ -46,17 +48,30 @@ def run(context: StepContext) -> None:
     write_json(context.out / "ensemble.json", {"members": found})
 
 
-def fold_artifacts(context: StepContext, number: int, folds: int) -> tuple[list[Path], str | None]:
-    """The fold artifacts of the candidate `number`, or why it cannot be compared with the others."""
-    folders = [context.inputs[f"member{number}.fold{fold}"] for fold in range(folds)]
-    reasons = [skip_reason(folder) for folder in folders]
-    return folders, next((reason for reason in reasons if reason is not None), None)
-
-
-def left_out_reason(ensemble: dict[str, Any], name: str) -> str | None:
-    """Why the candidate `name` is not part of the blend; None when it is."""
-    entry = next(entry for entry in ensemble["members"] if entry["name"] == name)
-    return None if entry["weight"] > 0.0 else str(entry["reason"])
+def _within_caps(
+    context: StepContext,
+    task: Task,
+    truth: np.ndarray,
+    found: list[dict[str, Any]],
+    margins: list[np.ndarray],
+) -> list[np.ndarray]:
+    """The margins of the candidates that there is room for; the others get their reason."""
+    alive = [(number, entry) for number, entry in enumerate(found) if entry["reason"] is None]
+    if not margins:
+        raise StepFailed(
+            "max_size and max_latency choose by held-out rows, and the split has none",
+            hint="write folds: 5, or a share such as validation: 0.1",
+        )
+    numbers = {entry["name"]: number for number, entry in alive}
+    own = dict(zip(numbers, margins, strict=True))
+    entries = [entry for _, entry in alive]
+    leave_out(
+        entries,
+        Caps(**context.params["caps"]),
+        lambda names: cost_of(context, task, [numbers[name] for name in names]),
+        lambda names: blend_loss_of(task, truth, own, names),
+    )
+    return [own[entry["name"]] for entry in entries if entry["reason"] is None]
 
 
 def _weigh(

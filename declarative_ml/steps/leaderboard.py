@@ -8,32 +8,22 @@ leaderboard.json  metric, blend_loss (of the members together on the held-out ro
 
 from __future__ import annotations
 
-import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
-from declarative_ml.learning.calibration import Calibration, fit_calibration
+from declarative_ml.learning.calibration import fit_calibration
 from declarative_ml.learning.ensembling import blend
 from declarative_ml.learning.intervals import interval
 from declarative_ml.learning.metrics import default_metric, score
 from declarative_ml.learning.task import predictions_from_margins
-from declarative_ml.models.base import load_state
-from declarative_ml.scoring.session import open_session
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.ensemble import fold_artifacts
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
-from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
-from declarative_ml.steps.raw import raw_inputs
+from declarative_ml.steps.cost import cost_of
+from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_rows, out_of_fold
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
-
-_CALLS = 50
-_SECONDS = 0.2
-"""A row is scored so often, or for so long, to time it."""
 
 
 def run(context: StepContext) -> None:
@@ -59,7 +49,7 @@ def run(context: StepContext) -> None:
         entry["loss"] = _calibrated_loss(task, truth, margins)
         entry["score"] = score(metric, task, truth, prediction)
         entry["interval"] = interval(metric, task, truth, prediction, seed=context.params["seed"])
-        entry |= _cost(context, task, number, folders[0])
+        entry |= asdict(cost_of(context, task, [number]))
         context.progress((number + 1) / len(entries), entry["name"])
     blended = _blend_loss(context, task, truth, entries, split["folds"])
     worst = float("inf")
@@ -81,32 +71,3 @@ def _blend_loss(
 
 def _calibrated_loss(task: Task, truth: np.ndarray, margins: np.ndarray) -> float:
     return held_out_loss(task, truth, fit_calibration(task, truth, margins).apply(margins))
-
-
-def _cost(context: StepContext, task: Task, number: int, folder: Path) -> dict[str, Any]:
-    """Size and speed of the graph of one candidate alone, from the model of one fold."""
-    model = tuned_model(context, context.params["members"][number], f"member{number}.tune")
-    columns = feature_columns(context)
-    fits = Fits(model, [load_state(folder / "state.npz")])
-    graph = model_graph(context, "candidate", task, columns, [fits], [1.0], Calibration(), 0.5)
-    content = graph.SerializeToString()
-    session = open_session(content, threads=1)
-    return {"bytes": len(content), "microseconds": _microseconds(session, _first_row(context, columns))}
-
-
-def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
-    import numpy as np
-
-    order = np.load(context.inputs["split"] / "order.npy")
-    return raw_inputs(context.inputs, order[:1], columns)
-
-
-def _microseconds(session: Any, row: dict[str, np.ndarray]) -> float:
-    """The median time to score one row alone."""
-    session.run(None, row)
-    taken: list[float] = []
-    while len(taken) < _CALLS and sum(taken) < _SECONDS:
-        started = time.perf_counter()
-        session.run(None, row)
-        taken.append(time.perf_counter() - started)
-    return 1e6 * sorted(taken)[len(taken) // 2]

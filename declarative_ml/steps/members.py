@@ -10,13 +10,26 @@ from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
-from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.split import TEST
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+
+
+def fold_artifacts(context: StepContext, number: int, folds: int) -> tuple[list[Path], str | None]:
+    """The fold artifacts of the candidate `number`, or why it cannot be compared with the others."""
+    folders = [context.inputs[f"member{number}.fold{fold}"] for fold in range(folds)]
+    reasons = [skip_reason(folder) for folder in folders]
+    return folders, next((reason for reason in reasons if reason is not None), None)
+
+
+def left_out_reason(ensemble: dict[str, Any], name: str) -> str | None:
+    """Why the candidate `name` is not part of the blend; None when it is."""
+    entry = next(entry for entry in ensemble["members"] if entry["name"] == name)
+    return None if entry["weight"] > 0.0 else str(entry["reason"])
 
 
 def held_out_rows(context: StepContext) -> np.ndarray:

@@ -17,8 +17,7 @@ from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.directions import fit_directions
-from declarative_ml.steps.ensemble import left_out_reason
-from declarative_ml.steps.members import tuned_model
+from declarative_ml.steps.members import left_out_reason, tuned_model
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:

@@ -1,0 +1,26 @@
+"""Sizes of files as people write them: `500kB`, `1MB`, `1.5MiB`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+_UNITS = {"kB": 1_000, "MB": 1_000_000, "KiB": 1_024, "MiB": 1_048_576}
+PATTERN = r"^\d+(\.\d+)?(kB|MB|KiB|MiB)$"
+
+Size = Annotated[str, Field(pattern=PATTERN, examples=["500kB", "1MB"])]
+
+
+def bytes_of(text: str) -> int:
+    """The size in bytes. Raises ValueError for anything else than a Size."""
+    if re.fullmatch(PATTERN, text) is None:
+        raise ValueError(f"'{text}' is no size: write 500kB or 1MB")
+    unit = text.lstrip("0123456789.")
+    return int(float(text.removesuffix(unit)) * _UNITS[unit])
+
+
+def shown(count: float) -> str:
+    """A number of bytes as people write it: 12 kB, 3.4 MB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
