@@ -157,7 +157,7 @@ def test_numbers_need_data_to_be_named(tmp_path: Path) -> None:
         ("regression", "GradientBoosting", "{n_estimators: 9}", "n_estimators", "carried", {"rounds": 9}),
         ("regression", "RandomForest", "{n_estimators: 9}", "n_estimators", "left_out", {}),
         ("regression", "ExtraTrees", "{n_estimators: 9}", "n_estimators", "carried", {"trees": 9}),
-        ("classification", "ExtraTrees", "{min_samples_leaf: 2, max_features: 0.5}", "max_features", "carried",
+        ("regression", "ExtraTrees", "{min_samples_leaf: 2, max_features: 0.5}", "max_features", "carried",
          {"feature_fraction": 0.5, "min_data_in_leaf": 2}),
         ("classification", "ExtraTreesClassifier", "{bootstrap: false}", "bootstrap", "left_out", {}),
         ("regression", "RandomForest", "{max_features: 0.5}", "max_features", "changed",
