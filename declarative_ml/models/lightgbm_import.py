@@ -11,31 +11,11 @@ import sys
 import threading
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
+from declarative_ml.models.lone_import import without
 
 _UNUSED = ("sklearn", "pandas", "matplotlib", "graphviz", "dask", "distributed")
-
-
-class _Absent:
-    """A finder that lets one thread find none of the unused libraries."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Refuse an unused library; leave everything else to the next finder."""
-        if name.partition(".")[0] in _UNUSED and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"{name} is not needed by LightGBM here", name=name)
-        return None
-
-
 _LOCK = threading.Lock()
 
 
@@ -49,13 +29,9 @@ def import_lightgbm() -> Any:
 
 @cache
 def _import_alone() -> Any:
-    absent = _Absent()
-    # New lists: another thread's import may be walking the old one, and would skip a finder if it shrank.
-    sys.meta_path = [absent, *sys.meta_path]
     try:
-        module = import_module("lightgbm")
+        with without(_UNUSED, "LightGBM"):
+            return import_module("lightgbm")
     finally:
-        sys.meta_path = [finder for finder in sys.meta_path if finder is not absent]
         for name in [name for name in sys.modules if name.partition(".")[0] == "lightgbm"]:
             del sys.modules[name]
-    return module

@@ -16,31 +16,15 @@ from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import MissingDependency
+from declarative_ml.models.lone_import import without
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 PRIVATE = "_xgboost_alone"
 """The name of the private copy among the loaded modules."""
 _UNUSED = ("sklearn", "pandas", "matplotlib", "graphviz")
 _LOCK = threading.Lock()
-
-
-class _Absent:
-    """A finder that lets one thread find none of the unused libraries."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Refuse an unused library; leave everything else to the next finder."""
-        if name.partition(".")[0] in _UNUSED and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"{name} is not needed by XGBoost here", name=name)
-        return None
 
 
 def import_xgboost() -> Any:
@@ -59,15 +43,11 @@ def _import_alone() -> ModuleType:
     )
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
-    absent = _Absent()
-    # New lists: another thread's import may be walking the old one, and would skip a finder if it shrank.
-    sys.meta_path = [absent, *sys.meta_path]
     sys.modules[PRIVATE] = module
     try:
-        spec.loader.exec_module(module)
+        with without(_UNUSED, "XGBoost"):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[PRIVATE]
         raise
-    finally:
-        sys.meta_path = [finder for finder in sys.meta_path if finder is not absent]
     return module

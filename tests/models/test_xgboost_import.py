@@ -8,6 +8,7 @@ import pytest
 
 from declarative_ml.core.errors import MissingDependency
 from declarative_ml.models import xgboost_import
+from declarative_ml.models.lone_import import _Absent
 
 
 def test_the_import_is_light_and_leaves_the_full_library_to_others() -> None:
@@ -29,7 +30,7 @@ xgboost.XGBClassifier(n_estimators=1)
 def test_other_threads_find_what_is_hidden() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    absent = xgboost_import._Absent()
+    absent = _Absent(xgboost_import._UNUSED, "XGBoost")
     with pytest.raises(ModuleNotFoundError, match=r"sklearn\.base is not needed by XGBoost here"):
         absent.find_spec("sklearn.base")
     assert absent.find_spec("scipy") is None
