@@ -21,9 +21,8 @@ class Section(BaseModel):
 
 
 class Component(Section):
-    """One entry of a shelf. Subclasses declare `type: Literal["name"] = "name"`."""
+    """One entry of a shelf. Subclasses declare `type: Literal["name"] = "name"` (or the key of its shelf)."""
 
-    type: str
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions may change what this component produces (part of the cache key)."""
 
@@ -38,8 +37,9 @@ C = TypeVar("C", bound=Component)
 class Shelf(Generic[C]):
     """Named components of one kind. The table is the only list of them: a name and where its class is."""
 
-    def __init__(self, kind: str, table: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, table: Mapping[str, str], key: str = "type") -> None:
         self.kind = kind
+        self.key = key
         self._table = dict(table)
 
     def __iter__(self) -> Iterator[str]:
@@ -63,8 +63,8 @@ class Shelf(Generic[C]):
 
     def parse(self, options: str | Mapping[str, Any]) -> C:
         """Build a component from its canonical options, or from its bare name."""
-        fields = {"type": options} if isinstance(options, str) else dict(options)
-        return self.load(fields["type"]).model_validate(fields)
+        fields = {self.key: options} if isinstance(options, str) else dict(options)
+        return self.load(fields[self.key]).model_validate(fields)
 
 
 @cache

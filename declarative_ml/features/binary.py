@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from declarative_ml.core.errors import DataError
-from declarative_ml.features.base import Encoded, Feature, State
-from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.features.base import Encoded, EncodedBlocks, Feature, Placed, State
+from declarative_ml.features.look_up import look_up
+from declarative_ml.graph.blocks import Block
+from declarative_ml.learning.dataset import Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,22 +71,21 @@ class Binary(Feature):
             codes=np.empty((len(values), 0), dtype=np.int32),
         )
 
-    def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
-        """See Feature.to_onnx: two table look-ups."""
-        numbers = _numbers(state)
+    @classmethod
+    def columns_to_onnx(cls, graph: OnnxGraph, columns: Sequence[Placed]) -> EncodedBlocks:
+        """See Feature.columns_to_onnx: two table look-ups."""
+        tensors = [column.tensor for column in columns]
+        keys = [["", *column.state["values"]] for column in columns]
+        numbers = [_numbers(column.state) for column in columns]
 
-        def look_up(values: list[float], default: float) -> str:
-            return graph.add(
-                "LabelEncoder",
-                [tensor],
-                keys_strings=["", *state["values"]],
-                values_floats=[default, *values],
-                default_float=default,
-            )
+        def looked_up(kind: str, values: Sequence[list[float]], default: float) -> Block:
+            flat = [value for column in values for value in (default, *column)]
+            found = look_up(graph, tensors, keys, values_floats=flat, default_float=default)
+            return Block(found, tuple(place for column in columns for place in column.places(kind)))
 
-        return EncodedNames(
-            raw=look_up(numbers, float("nan")), scaled=look_up([2 * number - 1 for number in numbers], 0.0)
-        )
+        raw = looked_up("raw", numbers, float("nan"))
+        scaled = looked_up("scaled", [[2 * value - 1 for value in column] for column in numbers], 0.0)
+        return EncodedBlocks(raw=[raw], scaled=[scaled])
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from declarative_ml.features.base import Encoded, Feature, State
-from declarative_ml.learning.dataset import CodeColumn, EncodedNames, Layout
+from declarative_ml.features.base import Encoded, EncodedBlocks, Feature, Placed, State
+from declarative_ml.features.look_up import look_up
+from declarative_ml.graph.blocks import Block
+from declarative_ml.learning.dataset import CodeColumn, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,19 +78,27 @@ class Category(Feature):
         empty = np.empty((len(values), 0), dtype=np.float32)
         return Encoded(raw=empty, scaled=empty, codes=codes.astype(np.int32)[:, None])
 
-    def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
-        """See Feature.to_onnx: one table look-up."""
-        keys = ["", *state["levels"]]
-        codes = [MISSING, *range(FIRST, FIRST + len(state["levels"]))]
-        return EncodedNames(
-            codes=graph.add(
-                "LabelEncoder",
-                [tensor],
-                keys_strings=keys,
-                values_int64s=codes,
-                default_int64=self._default(),
-            )
-        )
+    @classmethod
+    def columns_to_onnx(cls, graph: OnnxGraph, columns: Sequence[Placed]) -> EncodedBlocks:
+        """See Feature.columns_to_onnx: one table look-up for all that treat unseen levels alike."""
+        blocks = []
+        for unseen, default in (("other", OTHER), ("missing", MISSING)):
+            part = [column for column in columns if column.feature.unseen == unseen]  # type: ignore[attr-defined]
+            if part:
+                codes = look_up(
+                    graph,
+                    [column.tensor for column in part],
+                    [["", *column.state["levels"]] for column in part],
+                    values_int64s=[
+                        code
+                        for column in part
+                        for code in (MISSING, *range(FIRST, FIRST + len(column.state["levels"])))
+                    ],
+                    default_int64=default,
+                )
+                places = tuple(place for column in part for place in column.places("codes"))
+                blocks.append(Block(codes, places))
+        return EncodedBlocks(codes=blocks)
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field; up to 50 kept levels are listed."""

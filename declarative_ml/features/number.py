@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from declarative_ml.features.base import Encoded, Feature, State
-from declarative_ml.learning.dataset import EncodedNames, Layout
+from declarative_ml.features.base import Encoded, EncodedBlocks, Feature, Placed, State
+from declarative_ml.graph.blocks import Block
+from declarative_ml.learning.dataset import Layout
 from declarative_ml.learning.monotone import MONOTONE, Direction
 
 if TYPE_CHECKING:
@@ -125,20 +127,29 @@ class Number(Feature):
             codes=np.empty((len(number), 0), dtype=np.int32),
         )
 
-    def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
-        """See Feature.to_onnx."""
+    @classmethod
+    def columns_to_onnx(cls, graph: OnnxGraph, columns: Sequence[Placed]) -> EncodedBlocks:
+        """See Feature.columns_to_onnx."""
         import numpy as np
 
+        values = graph.concat([column.tensor for column in columns])
         # x - x is 0 for a finite x, NaN for NaN and both infinities.
-        missing = graph.add("IsNaN", [graph.add("Sub", [tensor, tensor])])
-        filled = graph.add("Where", [missing, graph.constant([[state["fill"]]], "float32"), tensor])
+        missing = graph.add("IsNaN", [graph.add("Sub", [values, values])])
+        fills = np.array([[column.state["fill"] for column in columns]], dtype=np.float32)
+        filled = graph.add("Where", [missing, graph.constant(fills), values])
+        kept = [column.feature._fills_raw() for column in columns]  # type: ignore[attr-defined]
         raw = filled
-        if not self._fills_raw():
-            raw = graph.add("Where", [missing, graph.constant([[np.nan]], "float32"), tensor])
-        scaled = [_piecewise(graph, filled, state["x"], state["y"])]
-        if state["indicator"]:
-            scaled.append(graph.cast(missing, "float32"))
-        return EncodedNames(raw=raw, scaled=graph.concat(scaled))
+        if not all(kept):
+            blank = graph.constant(np.where([kept], fills, np.float32(np.nan)))
+            raw = graph.add("Where", [missing, blank, values])
+        flagged = [number for number, column in enumerate(columns) if column.state["indicator"]]
+        scaled = _scaled(graph, filled, columns)
+        if flagged:
+            flags = graph.cast(missing, "float32")
+            flags = flags if len(flagged) == len(columns) else graph.take(flags, flagged)
+            scaled.append(Block(flags, tuple(columns[number].places("scaled")[1] for number in flagged)))
+        places = tuple(place for column in columns for place in column.places("raw"))
+        return EncodedBlocks(raw=[Block(raw, places)], scaled=scaled)
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field; the description tells the range of the training values."""
@@ -206,18 +217,39 @@ def _distinct_knots(x: list[float], y: list[float]) -> tuple[list[float], list[f
     return knots[first].tolist(), merged.astype(np.float32).astype(np.float64).tolist()
 
 
-def _piecewise(graph: OnnxGraph, tensor: str, x: list[float], y: list[float]) -> str:
-    """The piecewise-linear function through the knots: sum of each segment's covered part."""
+def _scaled(graph: OnnxGraph, filled: str, columns: Sequence[Placed]) -> list[Block]:
+    """The scaled values of `filled` [N, columns]: those with knots, and those that stay as they are."""
+    blocks = []
+    bent = [number for number, column in enumerate(columns) if column.state["x"]]
+    plain = [number for number, column in enumerate(columns) if not column.state["x"]]
+    for numbers in (bent, plain):
+        if not numbers:
+            continue
+        part = filled if len(numbers) == len(columns) else graph.take(filled, numbers)
+        if numbers is bent:
+            part = _piecewise(graph, part, [columns[number].state for number in numbers])
+        blocks.append(Block(part, tuple(columns[number].places("scaled")[0] for number in numbers)))
+    return blocks
+
+
+def _piecewise(graph: OnnxGraph, tensor: str, states: Sequence[State]) -> str:
+    """Each column of `tensor` [N, k] by the piecewise-linear function through its knots.
+
+    That is the sum of what it covers of each segment. Columns with fewer knots get segments of no length.
+    """
     import numpy as np
 
-    if not x:
-        return tensor
-    start = graph.constant([y[:1]], "float32")
-    if len(x) == 1:
-        return graph.add("Add", [graph.add("Mul", [tensor, graph.constant([[0.0]], "float32")]), start])
-    low, high = (graph.constant([part], "float32") for part in (x[:-1], x[1:]))
-    slopes = graph.constant([(np.diff(y) / np.diff(x)).tolist()], "float32")
-    covered = graph.add("Sub", [graph.add("Min", [graph.add("Max", [tensor, low]), high]), low])
-    axes = graph.constant([1], "int64")
-    rise = graph.add("ReduceSum", [graph.add("Mul", [covered, slopes]), axes], keepdims=1)
-    return graph.add("Add", [rise, start])
+    most = max(2, *(len(state["x"]) for state in states))
+    x, y = (
+        np.array([state[axis] + state[axis][-1:] * (most - len(state[axis])) for state in states])
+        for axis in ("x", "y")
+    )
+    width = np.diff(x)
+    steep = np.divide(np.diff(y), width, out=np.zeros_like(width), where=width > 0)
+    slopes = graph.constant(steep, "float32")
+    low, high = (graph.constant(ends, "float32") for ends in (x[:, :-1], x[:, 1:]))
+    each = graph.add("Unsqueeze", [tensor, graph.constant([2], "int64")])  # [N, k, 1]
+    covered = graph.add("Sub", [graph.add("Min", [graph.add("Max", [each, low]), high]), low])
+    rises = graph.add("Mul", [covered, slopes])
+    rise = graph.add("ReduceSum", [rises, graph.constant([2], "int64")], keepdims=0)
+    return graph.add("Add", [rise, graph.constant(y[:, :1].T, "float32")])

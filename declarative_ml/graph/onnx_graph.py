@@ -188,6 +188,10 @@ class OnnxGraph:
         """Join columns: [N, a], [N, b] -> [N, a + b]."""
         return tensors[0] if len(tensors) == 1 else self.add("Concat", tensors, axis=1)
 
+    def take(self, tensor: str, columns: Sequence[int]) -> str:
+        """The given columns of `tensor` [N, W], in that order."""
+        return self.add("Gather", [tensor, self.constant(list(columns), "int64")], axis=1)
+
     def gather(self, table: Any, codes: str) -> str:
         """Look rows of `table` [L, W] float32 up by int64 `codes` [N, 1]: -> [N, W]."""
         import numpy as np
@@ -222,12 +226,16 @@ class OnnxGraph:
         return self.add("Loop", [times, self.constant(True)], body=loop)
 
     def build(self, name: str, metadata: dict[str, str]) -> ModelProto:
-        """The finished, checked model. Raises onnx.checker.ValidationError when it is malformed."""
+        """The finished, checked model, without what no output needs; the inputs stay all.
+
+        Raises onnx.checker.ValidationError when it is malformed.
+        """
         from onnx import checker, helper
 
-        graph = helper.make_graph(
-            self._nodes, name, self._inputs, self._outputs, self._initializers, value_info=self._types
-        )
+        nodes, needed = self._needed()
+        constants = [tensor for tensor in self._initializers if tensor.name in needed]
+        types = [value for value in self._types if value.name in needed]
+        graph = helper.make_graph(nodes, name, self._inputs, self._outputs, constants, value_info=types)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
         if "com.microsoft" in self._domains:
             opsets.append(helper.make_opsetid("com.microsoft", 1))
@@ -237,6 +245,26 @@ class OnnxGraph:
         helper.set_model_props(model, metadata)
         checker.check_model(model, full_check=True)
         return model
+
+    def _needed(self) -> tuple[list[Any], set[str]]:
+        """The nodes that the outputs depend on, in order, and the names of all tensors that these read."""
+        needed = {output.name for output in self._outputs}
+        nodes = []
+        for node in reversed(self._nodes):
+            if not needed.isdisjoint(node.output):
+                nodes.append(node)
+                needed |= _read_by(node)
+        return nodes[::-1], needed
+
+
+def _read_by(node: Any) -> set[str]:
+    """The tensors that a node reads, by the graphs inside of it too."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in attribute.g.node if attribute.HasField("g") else ():
+            names |= _read_by(inner)
+        names |= {output.name for output in attribute.g.output}
+    return names
 
 
 def _value(name: str, dtype: str, shape: Sequence[int]) -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from declarative_ml.core.component import Section
+from declarative_ml.graph.blocks import Block
 from declarative_ml.learning.terms import Terms, has_terms, open_terms
 
 if TYPE_CHECKING:
@@ -67,13 +68,15 @@ class Layout(Section):
 class EncodedNames:
     """The same in the graph: three tensor names, None where the feature has no such columns.
 
-    `raw` and `scaled` are float32, `codes` is int64 [N, 1]. `terms` has one entry a column of terms.
+    `raw` and `scaled` are float32, `codes` is int64. `terms` has one entry a column of terms.
     """
 
     raw: str | None = None
     scaled: str | None = None
     codes: str | None = None
     terms: tuple[WeighTerms, ...] = ()
+    scaled_blocks: tuple[Block, ...] = ()
+    """What `scaled` is joined of, for those that need only some of it."""
 
 
 @dataclass(frozen=True)

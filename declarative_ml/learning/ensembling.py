@@ -86,12 +86,9 @@ def blend_to_onnx(
     used = [(float(share), name) for share, name in zip(weights, tensors, strict=True) if share != 0.0]
     if len(used) == 1 and used[0][0] == 1.0:
         return used[0][1]
-    total = ""
-    for share, name in used:
-        row = graph.constant(np.full((1, task.width), share, dtype=np.float32))
-        scaled = graph.add("Mul", [name, row])
-        total = graph.add("Add", [total, scaled]) if total else scaled
-    return total
+    # Side by side, and one product: fewer nodes, so less time for a row.
+    stacked = np.concatenate([np.eye(task.width, dtype=np.float32) * np.float32(share) for share, _ in used])
+    return graph.add("MatMul", [graph.concat([name for _, name in used]), graph.constant(stacked)])
 
 
 def _row_losses(task: Task, truth: np.ndarray, margins: np.ndarray) -> np.ndarray:

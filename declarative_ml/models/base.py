@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -75,6 +75,8 @@ class Fitted:
 class Model(Component):
     """A learner. `fit` and `predict` see a Dataset; `to_onnx` adds the same function to the graph."""
 
+    type: str
+
     tasks: ClassVar[frozenset[TaskType]] = frozenset({"binary", "multiclass", "number"})
     space: ClassVar[Mapping[str, Span]] = {}
     """Option -> what `tune` tries for it, where the spec names no space."""
@@ -96,6 +98,20 @@ class Model(Component):
         `names.raw` is [N, R], `names.scaled` [N, S] and `names.codes` int64 [N, C]: all columns of the
         layout, joined. `names.terms` has one entry for each column of `layout.terms`.
         """
+
+    def mean_to_onnx(
+        self, graph: OnnxGraph, states: Sequence[State], names: EncodedNames, layout: Layout, task: Task
+    ) -> str:
+        """The mean of several fits, as `to_onnx` adds one."""
+        import numpy as np
+
+        fits = [self.to_onnx(graph, state, names, layout, task) for state in states]
+        if len(fits) == 1:
+            return fits[0]
+        total = fits[0]
+        for tensor in fits[1:]:
+            total = graph.add("Add", [total, tensor])
+        return graph.add("Mul", [total, graph.constant(np.array([[1.0 / len(fits)]], dtype=np.float32))])
 
     def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
         """The work for the refit on all rows, from the works that the folds' early stopping chose.

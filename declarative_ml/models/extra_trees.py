@@ -15,26 +15,24 @@ from pydantic import Field
 
 from declarative_ml.core.optional import require
 from declarative_ml.learning.space import Span
-from declarative_ml.models.base import FitContext, Fitted, Model, State, Work
+from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.forest import Forest, read_tree
 from declarative_ml.models.tree_columns import (
+    TreeModel,
     class_shares,
-    in_own_unit,
     matrix,
-    matrix_tensor,
     place_and_scale,
     require_columns,
     shares,
 )
-from declarative_ml.models.tree_graph import add_tree_ensemble
+from declarative_ml.models.tree_graph import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
-    from declarative_ml.graph.onnx_graph import OnnxGraph
-    from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
+    from declarative_ml.learning.dataset import Dataset, Layout
     from declarative_ml.learning.task import Task
 
 _MOST_LEAVES = 290_000
@@ -51,7 +49,7 @@ _CURVE_ROWS = 5_000
 _LARGEST_EXPONENT = 60
 
 
-class ExtraTrees(Model):
+class ExtraTrees(TreeModel):
     """Trees with random thresholds, averaged: few options, robust, unlike boosted trees in a blend."""
 
     type: Literal["extra_trees"] = "extra_trees"
@@ -119,11 +117,9 @@ class ExtraTrees(Model):
         margins: np.ndarray = _forest(state).margins(matrix(data)) * state["scale"] + state["offset"]
         return margins
 
-    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
-        """One TreeEnsemble over [raw | codes], a tree for each class of several, then the target's unit."""
-        trees = list(_forest(state).trees())
-        margins = add_tree_ensemble(graph, matrix_tensor(graph, names), trees, task.width)
-        return in_own_unit(graph, margins, state["offset"], state["scale"])
+    def forest(self, state: State) -> list[Tree]:
+        """See TreeModel.forest: one for each class of several."""
+        return list(_forest(state).trees())
 
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.errors import DataError
 from declarative_ml.learning.space import Span
-from declarative_ml.models.base import FitContext, Fitted, Model, State, Work
+from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.lightgbm_import import import_lightgbm
-from declarative_ml.models.tree_graph import add_tree_ensemble, gain_by_feature, parse_trees
+from declarative_ml.models.tree_columns import TreeModel, matrix, place_and_scale, require_columns
+from declarative_ml.models.tree_graph import Tree, parse_trees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
-    from declarative_ml.graph.onnx_graph import OnnxGraph
-    from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
+    from declarative_ml.learning.dataset import Dataset, Layout
     from declarative_ml.learning.task import Task
 
 _OBJECTIVES = {
@@ -44,7 +43,7 @@ _TRAIN_LOSS_EVERY = 25
 """The training loss is for the curve only: measuring it after every round costs a tenth of the fit."""
 
 
-class LightGBM(Model):
+class LightGBM(TreeModel):
     """Boosted decision trees: strong on tables, fast, no scaling needed."""
 
     type: Literal["lightgbm"] = "lightgbm"
@@ -107,13 +106,8 @@ class LightGBM(Model):
         A number target is standardised first, so that no option depends on its unit. Raises DataError
         when there is no column to split on.
         """
-        if not train.layout.raw and not train.layout.codes:
-            raise DataError(
-                "lightgbm has no column to split on",
-                hint="give it a number, date or category column, or choose the model linear",
-            )
-        scaling = _Scaling(train, context.task)
-        boosting = _Boosting(self._parameters(train, context), scaling, train)
+        require_columns(train.layout, "lightgbm")
+        boosting = _Boosting(self._parameters(train, context), train, context.task)
         if context.work is not None:
             boosting.run(context.work["rounds"], context)
             return boosting.fitted({**context.work, "rounds": boosting.best})
@@ -122,7 +116,7 @@ class LightGBM(Model):
             rate = self.learning_rate or _options_by_rows(rows, context.task)["learning_rate"]
             boosting.run(self.rounds or round(5.0 / rate), context)
         else:
-            boosting.watch(validation, scaling)
+            boosting.watch(validation)
             boosting.run(self.rounds or 2000, context, patience=self.early_stopping)
         return boosting.fitted({"rounds": boosting.best, "fit_rows": rows})
 
@@ -130,6 +124,7 @@ class LightGBM(Model):
         """LightGBM's parameters. A refit uses those of the fit that chose its work."""
         objective, metric = _OBJECTIVES[context.task.type]
         rows = (context.work or {}).get("fit_rows", len(train))
+        size = train.raw.size + train.codes.size
         options = self.model_dump(exclude={"type", "rounds", "early_stopping"}, exclude_none=True)
         return {
             **_options_by_rows(rows, context.task),
@@ -140,7 +135,7 @@ class LightGBM(Model):
             "seed": context.seed,
             "deterministic": True,
             "force_col_wise": True,
-            "num_threads": min(context.threads, max(1, _matrix_size(train) // _VALUES_PER_THREAD)),
+            "num_threads": min(context.threads, max(1, size // _VALUES_PER_THREAD)),
             "verbosity": -1,
             **_constraints(train.layout, context.monotone),
         }
@@ -148,34 +143,17 @@ class LightGBM(Model):
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
         booster = import_lightgbm().Booster(model_str=_text(state))
-        margins = booster.predict(_matrix(data), raw_score=True).reshape(len(data), task.width)
+        margins = booster.predict(matrix(data), raw_score=True).reshape(len(data), task.width)
         scaled: np.ndarray = margins * state["scale"] + state["offset"]
         return scaled
 
-    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
-        """One TreeEnsemble over [raw | codes], then the target's own unit."""
-        parts = [names.raw] if names.raw is not None else []
-        if names.codes is not None:
-            parts.append(graph.cast(names.codes, "float32"))
-        margins = add_tree_ensemble(graph, graph.concat(parts), parse_trees(_text(state)), task.width)
-        if task.is_classification:
-            return margins
-        margins = graph.add("Mul", [margins, graph.constant(state["scale"], "float32")])
-        return graph.add("Add", [margins, graph.constant(state["offset"], "float32")])
+    def forest(self, state: State) -> list[Tree]:
+        """See TreeModel.forest."""
+        return parse_trees(_text(state))
 
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""
         return _options_by_rows(rows, task)
-
-    def importance(self, state: State, layout: Layout) -> dict[str, float]:
-        """The share of the total gain that each column's splits brought; sums to 1 if any split exists."""
-        columns = [*layout.raw, *(column.name for column in layout.codes)]
-        gains = gain_by_feature(parse_trees(_text(state)), len(columns))
-        shares = gains / max(float(gains.sum()), 1e-300)
-        found: dict[str, float] = {}
-        for name, share in zip(columns, shares.tolist()):
-            found[name] = found.get(name, 0.0) + share
-        return found
 
 
 def _options_by_rows(rows: int, task: Task) -> dict[str, Any]:
@@ -214,35 +192,16 @@ def _constraints(layout: Layout, monotone: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-class _Scaling:
-    """The target's place and scale: of the training rows for a number, none for classes."""
-
-    def __init__(self, train: Dataset, task: Task) -> None:
-        import numpy as np
-
-        self.offset, self.scale = 0.0, 1.0
-        if not task.is_classification:
-            self.offset = float(np.average(train.target, weights=train.weight))
-            spread = float(np.sqrt(np.average((train.target - self.offset) ** 2, weights=train.weight)))
-            self.scale = spread or 1.0
-
-    def target(self, data: Dataset) -> np.ndarray:
-        """The target as LightGBM sees it, float64 [N]."""
-        import numpy as np
-
-        return (np.asarray(data.target, dtype=np.float64) - self.offset) / self.scale
-
-
 class _Boosting:
     """A booster at work: rounds, losses and the best round so far."""
 
-    def __init__(self, parameters: dict[str, Any], scaling: _Scaling, train: Dataset) -> None:
+    def __init__(self, parameters: dict[str, Any], train: Dataset, task: Task) -> None:
         self._library = import_lightgbm()
-        self._scaling = scaling
+        self._offset, self._scale = place_and_scale(train, task)
         self._parameters = parameters
         self._data = self._library.Dataset(
-            _matrix(train),
-            scaling.target(train),
+            matrix(train),
+            self._target(train),
             weight=_weight(train),
             categorical_feature=list(
                 range(len(train.layout.raw), len(train.layout.raw) + len(train.layout.codes))
@@ -255,11 +214,17 @@ class _Boosting:
         self.cut = False
         self.curve: list[dict[str, float]] = []
 
-    def watch(self, validation: Dataset, scaling: _Scaling) -> None:
+    def _target(self, data: Dataset) -> np.ndarray:
+        """The target as LightGBM sees it, float64 [N]."""
+        import numpy as np
+
+        return (np.asarray(data.target, dtype=np.float64) - self._offset) / self._scale
+
+    def watch(self, validation: Dataset) -> None:
         """Measure the loss on these rows after every round."""
         data = self._library.Dataset(
-            _matrix(validation),
-            scaling.target(validation),
+            matrix(validation),
+            self._target(validation),
             weight=_weight(validation),
             reference=self._data,
             params=self._parameters,
@@ -307,25 +272,14 @@ class _Boosting:
         trees = text.partition("\nend of trees")[0] + "\nend of trees\n"
         state = {
             "model": np.frombuffer(trees.encode(), dtype=np.uint8),
-            "offset": np.array(self._scaling.offset),
-            "scale": np.array(self._scaling.scale),
+            "offset": np.array(self._offset),
+            "scale": np.array(self._scale),
         }
         return Fitted(state, work, self.curve, self.cut)
 
 
 def _text(state: State) -> str:
     return state["model"].tobytes().decode()
-
-
-def _matrix_size(data: Dataset) -> int:
-    return int(data.raw.size + data.codes.size)
-
-
-def _matrix(data: Dataset) -> np.ndarray:
-    """[N, R + C] float32: numbers, then codes (exact in float32 below 2^24)."""
-    import numpy as np
-
-    return np.concatenate([data.raw, np.asarray(data.codes, dtype=np.float32)], axis=1)
 
 
 def _weight(data: Dataset) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from declarative_ml.models.base import FitContext, Fitted, Model, State
 from declarative_ml.models.linear_problem import Problem, newton
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -36,6 +36,10 @@ _REMEMBERED = 1 << 19
 """Parameters that L-BFGS remembers of all its last steps: its own work grows with them."""
 _NEWTON_COLUMNS = 2_000
 """Up to this many parameters a Newton step's matrix is cheap next to the many passes of L-BFGS."""
+
+
+_LINEAR = ("weights", "levels", "intercept", "terms")
+"""What of a state the margins are linear in."""
 
 
 class Linear(Model):
@@ -88,13 +92,23 @@ class Linear(Model):
             margins += data.terms.matrix() @ state["terms"]
         return margins
 
+    def mean_to_onnx(
+        self, graph: OnnxGraph, states: Sequence[State], names: EncodedNames, layout: Layout, task: Task
+    ) -> str:
+        """See Model.mean_to_onnx: the mean of linear functions is one too."""
+        import numpy as np
+
+        mean = {name: np.mean([state[name] for state in states], axis=0) for name in _LINEAR}
+        return self.to_onnx(graph, {**states[0], **mean}, names, layout, task)
+
     def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
         """scaled @ weights + the level's row of one stacked table for each code + terms + intercept."""
         import numpy as np
 
         margins = graph.constant(state["intercept"].reshape(1, -1), "float32")
-        if names.scaled is not None:
-            product = graph.add("MatMul", [names.scaled, graph.constant(state["weights"], "float32")])
+        scaled, weights = _weighted(graph, names, state["weights"])
+        if scaled is not None:
+            product = graph.add("MatMul", [scaled, graph.constant(weights, "float32")])
             margins = graph.add("Add", [product, margins])
         if names.codes is not None:
             starts = graph.constant(state["starts"].reshape(1, -1), "int64")
@@ -126,6 +140,18 @@ class Linear(Model):
         for texts, spread in zip(layout.terms, state["term_spreads"].tolist()):
             found[texts.name] = spread
         return found
+
+
+def _weighted(graph: OnnxGraph, names: EncodedNames, weights: np.ndarray) -> tuple[str | None, np.ndarray]:
+    """The scaled columns [N, W] that count and their weights [W, width]: a text that is weighed by its terms
+    needs no summary, which is most of the graph's size and time."""
+    counted = [block for block in names.scaled_blocks if weights[list(block.places)].any()]
+    if len(counted) == len(names.scaled_blocks):
+        return names.scaled, weights
+    if not counted:
+        return None, weights
+    places = [place for block in counted for place in block.places]
+    return graph.concat([block.tensor for block in counted]), weights[places]
 
 
 class _Path:

@@ -1,10 +1,15 @@
-"""What tree models share: the columns that they split on, and a number target in its own spread."""
+"""What tree models share: the columns that they split on, a number target in its own spread, the graph."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.models.base import Model, State
+from declarative_ml.models.tree_graph import Tree, add_tree_ensemble, gain_by_feature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,10 +72,33 @@ def class_shares(train: Dataset, task: Task) -> np.ndarray:
     return found
 
 
-def in_own_unit(graph: OnnxGraph, margins: str, offset: np.ndarray, scale: np.ndarray) -> str:
-    """`margins * scale + offset`, without what changes nothing."""
-    if (scale != 1.0).any():
-        margins = graph.add("Mul", [margins, graph.constant(scale, "float32")])
-    if (offset != 0.0).any():
-        margins = graph.add("Add", [margins, graph.constant(offset, "float32")])
-    return margins
+class TreeModel(Model):
+    """A model that is a sum of trees over [raw | codes], times the state's `scale`, plus its `offset`."""
+
+    @abstractmethod
+    def forest(self, state: State) -> list[Tree]:
+        """The trees of a fit: tree i adds to column i % width of the margins."""
+
+    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
+        """See Model.to_onnx."""
+        return self.mean_to_onnx(graph, [state], names, layout, task)
+
+    def mean_to_onnx(
+        self, graph: OnnxGraph, states: Sequence[State], names: EncodedNames, layout: Layout, task: Task
+    ) -> str:
+        """See Model.mean_to_onnx: one TreeEnsemble holds the trees of all fits."""
+        import numpy as np
+
+        scaled: list[Tree] = []
+        for state in states:
+            factor = state["scale"] / len(states)
+            scaled += [replace(tree, leaf=tree.leaf * factor) for tree in self.forest(state)]
+        margins = add_tree_ensemble(graph, matrix_tensor(graph, names), scaled, task.width)
+        offset = np.mean([np.broadcast_to(state["offset"], (task.width,)) for state in states], axis=0)
+        if not offset.any():
+            return margins
+        return graph.add("Add", [margins, graph.constant(offset.reshape(1, -1), "float32")])
+
+    def importance(self, state: State, layout: Layout) -> dict[str, float]:
+        """The share of the total gain that each column's splits brought; sums to 1 if any split exists."""
+        return shares(gain_by_feature(self.forest(state), len(layout.raw) + len(layout.codes)), layout)

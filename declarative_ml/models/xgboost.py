@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from declarative_ml.learning.space import Span
-from declarative_ml.models.base import FitContext, Fitted, Model, State, Work
+from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.tree_columns import (
+    TreeModel,
     class_shares,
-    in_own_unit,
     matrix,
-    matrix_tensor,
     place_and_scale,
     require_columns,
-    shares,
 )
-from declarative_ml.models.tree_graph import add_tree_ensemble, gain_by_feature
+from declarative_ml.models.tree_graph import Tree
 from declarative_ml.models.xgboost_import import import_xgboost
 from declarative_ml.models.xgboost_trees import read_trees
 
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from declarative_ml.graph.onnx_graph import OnnxGraph
-    from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
+    from declarative_ml.learning.dataset import Dataset
     from declarative_ml.learning.task import Task
 
 _OBJECTIVES = {
@@ -46,7 +43,7 @@ _TRAIN_LOSS_EVERY = 25
 """The training loss is for the curve only."""
 
 
-class XGBoost(Model):
+class XGBoost(TreeModel):
     """Boosted decision trees of even depth: as strong as lightgbm, and unlike it in a blend."""
 
     type: Literal["xgboost"] = "xgboost"
@@ -137,20 +134,13 @@ class XGBoost(Model):
         margins: np.ndarray = sums * state["scale"] + state["offset"]
         return margins
 
-    def to_onnx(self, graph: OnnxGraph, state: State, names: EncodedNames, layout: Layout, task: Task) -> str:
-        """One TreeEnsemble over [raw | codes], then the start margin or the target's own unit."""
-        trees = read_trees(state["model"].tobytes())
-        margins = add_tree_ensemble(graph, matrix_tensor(graph, names), trees, task.width)
-        return in_own_unit(graph, margins, state["offset"], state["scale"])
+    def forest(self, state: State) -> list[Tree]:
+        """See TreeModel.forest."""
+        return read_trees(state["model"].tobytes())
 
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""
         return {"learning_rate": _default_rate(task), "max_depth": _default_depth(task)}
-
-    def importance(self, state: State, layout: Layout) -> dict[str, float]:
-        """The share of the total gain that each column's splits brought; sums to 1 if any split exists."""
-        columns = len(layout.raw) + len(layout.codes)
-        return shares(gain_by_feature(read_trees(state["model"].tobytes()), columns), layout)
 
 
 def _default_rate(task: Task) -> float:

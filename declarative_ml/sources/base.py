@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Source(Component):
     """Where rows come from. Text formats yield every column as string; typing happens afterwards."""
 
+    type: str
+
     remote: ClassVar[bool] = False
     """Its rows may change without a trace: they are read anew in every run, and not to check a spec."""
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from declarative_ml.core.reading import Reading
 from declarative_ml.core.task import Task
 from declarative_ml.features import FEATURES
+from declarative_ml.features.base import KINDS, EncodedBlocks, Feature, Placed
+from declarative_ml.graph.blocks import join
 from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.learning.calibration import Calibration
-from declarative_ml.learning.dataset import EncodedNames, Layout, WeighTerms
+from declarative_ml.learning.dataset import EncodedNames, Layout
 from declarative_ml.learning.ensembling import blend_to_onnx
 from declarative_ml.models.base import Model, State
 from declarative_ml.steps.context import StepContext
@@ -23,6 +25,9 @@ from declarative_ml.steps.table import read_schema
 if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto
+
+_AT_ONCE = 16
+"""Columns of a type that are encoded together: more gain little, and take memory for every row."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,10 @@ def model_graph(
     """
     layout = Layout.model_validate(context.read("prepare", "encoding.json")["layout"])
     graph = OnnxGraph()
-    names = _encode(graph, columns)
+    names = encode_columns(graph, columns)
     tensors = []
     for member in members:
-        fits = [member.model.to_onnx(graph, state, names, layout, task) for state in member.states]
-        tensors.append(_mean(graph, fits))
+        tensors.append(member.model.mean_to_onnx(graph, member.states, names, layout, task))
     margins = calibration.to_onnx(graph, blend_to_onnx(graph, tensors, weights, task), task)
     _outputs(graph, task, margins, threshold)
     if interval is not None:
@@ -84,6 +88,7 @@ def model_graph(
         "classes": json.dumps(list(task.classes), ensure_ascii=False),
         "threshold": repr(threshold) if task.type == "binary" else "",
         "interval": repr(interval.bounds.level) if interval is not None else "",
+        "encoded": json.dumps({kind: getattr(names, kind) for kind in KINDS if getattr(names, kind)}),
     }
     readings = {column.name: column.reading.model_dump() for column in columns if column.reading is not None}
     if readings:
@@ -91,29 +96,26 @@ def model_graph(
     return graph.build(name, metadata)
 
 
-def _encode(graph: OnnxGraph, columns: Sequence[Column]) -> EncodedNames:
-    parts: dict[str, list[str]] = {"raw": [], "scaled": [], "codes": []}
-    terms: list[WeighTerms] = []
-    for column in columns:
+def encode_columns(graph: OnnxGraph, columns: Sequence[Column]) -> EncodedNames:
+    """Add the raw inputs and their encoding, the columns of a feature type at once."""
+    groups: dict[type[Feature], list[Placed]] = {}
+    starts = dict.fromkeys(KINDS, 0)
+    for number, column in enumerate(columns):
         tensor = graph.input(column.name, column.feature.raw_dtype)
-        encoded = column.feature.to_onnx(graph, tensor, column.state)
-        for kind, tensors in parts.items():
-            if getattr(encoded, kind) is not None:
-                tensors.append(getattr(encoded, kind))
-        terms += encoded.terms
-    joined = {kind: graph.concat(tensors) if tensors else None for kind, tensors in parts.items()}
-    return EncodedNames(**joined, terms=tuple(terms))
-
-
-def _mean(graph: OnnxGraph, tensors: list[str]) -> str:
-    import numpy as np
-
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = graph.add("Add", [total, tensor])
-    if len(tensors) == 1:
-        return total
-    return graph.add("Mul", [total, graph.constant(np.array([[1.0 / len(tensors)]], dtype=np.float32))])
+        layout = column.feature.layout(column.name, column.state)
+        placed = Placed(column.feature, tensor, column.state, layout, dict(starts), number)
+        groups.setdefault(type(column.feature), []).append(placed)
+        for kind in KINDS:
+            starts[kind] += len(getattr(layout, kind))
+    found = EncodedBlocks()
+    for kind_of_feature, group in groups.items():
+        for start in range(0, len(group), _AT_ONCE):
+            part = kind_of_feature.columns_to_onnx(graph, group[start : start + _AT_ONCE])
+            for name in (*KINDS, "terms"):
+                getattr(found, name).extend(getattr(part, name))
+    joined = {kind: join(graph, getattr(found, kind)) for kind in KINDS}
+    terms = tuple(weigh for _, weigh in sorted(found.terms, key=lambda entry: entry[0]))
+    return EncodedNames(**joined, terms=terms, scaled_blocks=tuple(found.scaled))
 
 
 def _outputs(graph: OnnxGraph, task: Task, margins: str, threshold: float) -> None:

@@ -64,6 +64,8 @@ class TrackContent:
 class Tracker(Component):
     """Keeps the history of runs. `workspace` is the folder of the embedded store (`.dml`)."""
 
+    type: str
+
     @abstractmethod
     def find(self, workspace: Path, key: str) -> str | None:
         """The id of the finished run with this key, or None. Cheap: it decides the no-op of a re-run.
