@@ -14,10 +14,11 @@ from typing import Any
 from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import read_json, write_json, write_text
-from declarative_ml.core.errors import DmlError, MissingDependency, UsageError
+from declarative_ml.core.errors import DmlError, MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.engines.local import LocalEngine, RunResult
+from declarative_ml.formats.conversion import require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
@@ -72,7 +73,9 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         for name in ("bundle", "report"):  # the folder may have moved since
             result[name] = str(earlier.folder / Path(result[name]).name) if result[name] else None
         result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
-        return RunReport(result, earlier.folder, unchanged=True, states=states)
+        return RunReport(result, earlier.folder, _not_converted(result), unchanged=True, states=states)
+    for wanted in loaded.spec.convert:
+        require_format(wanted)
     _require_libraries(
         [state.step for state in states if not state.digest and (only is None or state.step.id in only)]
     )
@@ -104,7 +107,18 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         "result": result,
     }
     write_json(folder / RUN_FILE, record)
-    return RunReport(result, folder, outcome.error, states=states)
+    return RunReport(result, folder, outcome.error or _not_converted(result), states=states)
+
+
+def _not_converted(result: dict[str, Any]) -> StepFailed | None:
+    """The error for formats that were asked for and are not in the bundle; the model itself is there."""
+    absent = [item for item in result.get("conversions", []) if item["status"] not in ("ok", "unproven")]
+    if not absent:
+        return None
+    return StepFailed(
+        "; ".join(f"{item['name']}: {item['reason']}" for item in absent),
+        hint="the model and its bundle are there; take the format out of `convert`, or choose another model",
+    )
 
 
 def _recorded(folder: Path, listener: Listener) -> Listener:
@@ -196,6 +210,11 @@ def _finish(
         evaluated = read_json(artifacts["evaluate"] / "metrics.json")
         kept = ("metrics", "primary", "baselines", "intervals", "interval")
         result |= {name: evaluated[name] for name in kept}
+    conversions = [
+        read_json(artifacts[step] / "conversion.json") for step in artifacts if step.startswith("convert.")
+    ]
+    if conversions:
+        result["conversions"] = conversions
     if "package" in artifacts:
         bundle = folder / "bundle"
         _copy(artifacts["package"], bundle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -56,6 +56,30 @@ def coverage_line(interval: Mapping[str, Any]) -> str:
         f"{100 * interval['level']:g} % intervals cover {share} % ({low} … {high}) "
         f"of {interval['rows']:,} rows; mean width {number(interval['width'][0])}"
     )
+
+
+def conversion_lines(conversions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a format: how near it is to model.onnx, or why it is not there; then an empty one."""
+    lines = []
+    for item in conversions:
+        told = item["reason"]
+        if (parity := item["parity"]) is not None and item["status"] == "ok":
+            told = (
+                f"differs by {parity['max_difference']:.1e} at most, {parity['disagreements']} other labels, "
+                f"of {parity['rows']:,} rows; {latency(parity['microseconds'])} a row; {size(item['bytes'])}"
+            )
+        lines.append(f"{item['name']:<16} {item['status']:<9} {told}")
+    return [*lines, ""] if lines else []
+
+
+def latency(microseconds: float) -> str:
+    """The time for a row: 84 µs, 1.2 ms."""
+    return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
+
+
+def size(count: int) -> str:
+    """Bytes for people: 312 kB, 4.1 MB."""
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
 
 
 def seconds(value: float) -> str:

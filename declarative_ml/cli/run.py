@@ -8,6 +8,7 @@ import click
 
 from declarative_ml.cli import STARTED
 from declarative_ml.cli.options import (
+    conversion_lines,
     coverage_line,
     format_option,
     locked_option,
@@ -78,7 +79,7 @@ def command(
         )
     if form == "json":
         print_json(report.result)
-    elif report.error is None:
+    elif report.result["status"] != "failed":
         _summary(report.result, unchanged=report.unchanged)
     if report.error is not None:
         raise report.error
@@ -90,6 +91,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     _metrics(result)
     if result.get("interval"):
         click.echo(f"{coverage_line(result['interval'])}\n")
+    for line in conversion_lines(result.get("conversions", [])):
+        click.echo(line)
     for name in ("bundle", "report"):
         if result[name]:
             click.echo(f"{name:<8} {result[name]}")

@@ -9,6 +9,7 @@ from declarative_ml.core.component import Component
 from declarative_ml.core.digest import digest_json
 from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
+from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
@@ -225,8 +226,26 @@ class _Builder:
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"
+        converted = self._convert(judged)
+        steps += converted
+        shown |= {step.id: step.id for step in converted}
         steps += self._ship(judged, shown, told)
         return steps
+
+    def _convert(self, judged: dict[str, str]) -> list[Step]:
+        return [
+            Step(
+                id=f"convert.{wanted.name}",
+                kind="convert",
+                title=f"Convert to {wanted.name} and compare it with model.onnx",
+                params={"format": wanted.options(), "name": self.spec.name},
+                inputs={**judged, "prepare": "prepare"},
+                components=(FORMATS.module(wanted.format),),
+                libraries=("onnxruntime", "onnx", "numpy", *wanted.libraries),
+                long=True,
+            )
+            for wanted in self.spec.convert
+        ]
 
     def _explain(self, judged: dict[str, str]) -> Step:
         return Step(

@@ -126,6 +126,28 @@ class TuningResult:
 
 
 @dataclass(frozen=True)
+class ConversionResult:
+    """One format that the model was converted to, or was to be."""
+
+    name: str
+    status: str
+    """`ok`, or why not in a word: `unproven`, `refused`, `differs`, `failed`."""
+    reason: str = ""
+    rows: int | None = None
+    """Compared with model.onnx, with the made-up ones."""
+    largest: float | None = None
+    """Difference of a probability, or of a number in units of the predictions."""
+    mean: float | None = None
+    tolerance: float | None = None
+    disagreements: int | None = None
+    """Rows whose label differs."""
+    latency: float | None = None
+    """Seconds for one row in the format's own runtime."""
+    size: int | None = None
+    """Bytes."""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that `render_report` shows. Whatever is empty is left out of the page."""
 
@@ -174,6 +196,7 @@ class ReportContent:
     blend_loss: float | None = None
     """The validation loss of the members together, where there are several candidates."""
     tunings: Sequence[TuningResult] = ()
+    conversions: Sequence[ConversionResult] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Label -> text: digests, library versions, seeds."""
     commands: Mapping[str, str] = field(default_factory=dict)

@@ -48,6 +48,7 @@ def render_report(content: ReportContent) -> str:
         members=_members(content),
         blend=wording.blend_sentence(content),
         leaderboard=any(member.score is not None for member in content.members),
+        conversions=_conversions(content),
         primary=wording.metric_title(content.primary),
         tunings=tuning_parts(tuple(content.tunings)),
         cards=cards,
@@ -129,3 +130,25 @@ def _members(content: ReportContent) -> list[dict[str, Any]]:
         }
         for member in content.members
     ]
+
+
+def _conversions(content: ReportContent) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": item.name,
+            "status": item.status,
+            "reason": item.reason,
+            "rows": "–" if item.rows is None else f"{item.rows:,}",
+            "largest": _difference(item.largest),
+            "mean": _difference(item.mean),
+            "tolerance": _difference(item.tolerance),
+            "disagreements": "–" if item.disagreements is None else f"{item.disagreements:,}",
+            "latency": wording.latency(item.latency),
+            "size": wording.size(item.size),
+        }
+        for item in content.conversions
+    ]
+
+
+def _difference(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}" if value else "0"

@@ -16,6 +16,8 @@ from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.core.size import Size
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
+from declarative_ml.formats import FORMATS
+from declarative_ml.formats.base import Format
 from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import TaskType
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     AnySource = Source
     AnyFeature = Feature
     AnyMember = Model
+    AnyFormat = Format
     MetricName = str
 else:
     # The shelves' tables are the only lists of names, so these unions are made from them.
     AnySource = Annotated[Union[tuple(SOURCES.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyFeature = Annotated[Union[tuple(FEATURES.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyMember = Annotated[Union[tuple(MODELS.classes())], Field(discriminator="type")]  # noqa: UP007
+    AnyFormat = Annotated[Union[tuple(FORMATS.classes())], Field(discriminator="format")]  # noqa: UP007
     MetricName = Literal[tuple(METRICS)]
 
 
@@ -310,8 +314,19 @@ class Spec(Section):
     evaluate: Evaluate = Field(default=Evaluate(), description="What is measured")
     explain: Explain = Field(default=Explain(), description="SHAP values; false: none")
     track: Track = Field(default=Track(), description="MLflow; false: no tracking")
+    convert: tuple[AnyFormat, ...] = Field(
+        default=(), description="Formats to convert the model to, each held against model.onnx"
+    )
     resources: Resources = Field(default=Resources(), description="Ceilings that the run obeys")
     seed: int = Field(default=42, ge=0, lt=2**31, description="Of every random choice")
+
+    @field_validator("convert")
+    @classmethod
+    def _once_each(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
+        names = [wanted.name for wanted in formats]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands there twice")
+        return formats
 
     @property
     def members(self) -> tuple[Model, ...]:

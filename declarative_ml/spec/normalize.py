@@ -148,6 +148,15 @@ def _track(node: Node) -> Node:
     return _wrap(node, "enabled") if isinstance(node.value, bool) else node
 
 
+def _convert(node: Node) -> Node:
+    def format_of(item: Node) -> Node:
+        return _wrap(item, "format") if _is_text(item) else item
+
+    if _is_text(node) or node.is_mapping:
+        node = Node([replace(node, key=None)], node.place, node.key)
+    return _each(format_of)(node)
+
+
 _SECTIONS: dict[str, Expand] = {
     "data": _data,
     "features": _each(_typed),
@@ -156,4 +165,5 @@ _SECTIONS: dict[str, Expand] = {
     "evaluate": _evaluate,
     "explain": _explain,
     "track": _track,
+    "convert": _convert,
 }

@@ -14,8 +14,10 @@ from typing import Any
 
 from declarative_ml.core.atomic import write_text
 from declarative_ml.features import FEATURES
+from declarative_ml.formats import FORMATS
 from declarative_ml.sources import SOURCES
 from declarative_ml.spec.schema import Schema, spec_schema
+from declarative_ml.spec.shapes import TAGS
 
 _HEAD = """# Reference of a spec
 
@@ -60,6 +62,7 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
     found += [_Section("Tune", "tune"), _Section("Span", "tune.space", 3)]
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
     found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Resources")]
+    found += [_Section(FORMATS.load(name).__name__, f"convert: format {name}") for name in FORMATS]
     return found
 
 
@@ -93,7 +96,7 @@ def _table(definition: Schema, links: dict[str, str]) -> Iterator[str]:
 
 
 def _tag(name: str) -> str:
-    return "Names this kind" if name in ("type", "method") else ""
+    return "Names this kind" if name in TAGS else ""
 
 
 def _cell(text: str) -> str:

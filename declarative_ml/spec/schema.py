@@ -19,9 +19,11 @@ from typing import Any
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.component import Section
 from declarative_ml.features import FEATURES
+from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan
 from declarative_ml.models import MODELS
 from declarative_ml.spec.document import Spec
+from declarative_ml.spec.shapes import TAGS
 from declarative_ml.store.bundle import MANIFEST, MODEL, REFERENCE, Manifest
 
 Schema = dict[str, Any]
@@ -47,7 +49,7 @@ def spec_schema() -> Schema:
     for definition in (schema, *definitions.values()):
         properties = definition.get("properties", {})
         for name, value in properties.items():
-            properties[name] = _writable(value, as_text=name not in ("name", "type", "method"))
+            properties[name] = _writable(value, as_text=name not in ("name", *TAGS))
     _require_tags(definitions)
     _add_shorthands(schema["properties"], definitions)
     definitions["Reference"] = _REFERENCE
@@ -178,9 +180,9 @@ def _with_reference(value: Schema) -> Schema:
 
 
 def _require_tags(definitions: dict[str, Schema]) -> None:
-    """Full forms say their `type` or `method`; a split without one is a random split."""
+    """Full forms say their `type`, `method` or `format`; a split without one is a random split."""
     for name, definition in definitions.items():
-        for tag in ("type", "method"):
+        for tag in TAGS:
             if "const" in definition.get("properties", {}).get(tag, {}) and name != "RandomSplit":
                 definition["required"] = [tag, *definition.get("required", [])]
 
@@ -206,6 +208,8 @@ def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> 
     _or(definitions["Evaluate"]["properties"], "threshold", {"type": "number", "minimum": 0, "maximum": 1})
     _or(root, "explain", {"enum": ["shap", "none", True, False]})
     _or(root, "track", {"type": "boolean"})
+    _or(root["convert"], "items", {"enum": list(FORMATS)})
+    _or(root, "convert", {"enum": list(FORMATS)})
 
 
 def _or(parent: dict[str, Any], name: str, short: Schema) -> None:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.positions import Path, dotted
 
-TAGS = ("type", "method")
+TAGS = ("type", "method", "format")
 """Keys that choose between the models of a union."""
 
 ABOVE = ("extends", "params", "profiles")

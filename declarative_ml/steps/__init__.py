@@ -15,6 +15,7 @@ STEPS = {
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
     "explain": "declarative_ml.steps.explain",
+    "convert": "declarative_ml.steps.convert",
     "report": "declarative_ml.steps.report",
     "package": "declarative_ml.steps.package",
     "track": "declarative_ml.steps.track",

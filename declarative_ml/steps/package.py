@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from declarative_ml.core.atomic import read_json
+from declarative_ml.formats.conversion import FILES, RESULT, Conversion
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.table import read_schema
 from declarative_ml.store.bundle import MODEL, REFERENCE, write_bundle
@@ -38,5 +42,18 @@ def run(context: StepContext) -> None:
     if "explain" in context.inputs:
         explanation = context.inputs["explain"]
         files |= {name: explanation / name for name in ("explanation.json", "explanation.npz")}
+    for role, folder in context.inputs.items():
+        if role.startswith("convert."):
+            files |= conversion_files(folder)
     context.progress(0.5, "writing the bundle")
     write_bundle(context.out, fields, files)
+
+
+def conversion_files(folder: Path) -> dict[str, Path]:
+    """The files of a conversion by their names in the bundle; none where it may not be used."""
+    found = Conversion.model_validate(read_json(folder / RESULT))
+    root = folder / FILES
+    if not found.ships:
+        return {}
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return {f"formats/{found.name}/{path.relative_to(root).as_posix()}": path for path in paths}

@@ -7,8 +7,10 @@ from typing import Any
 from declarative_ml.core.atomic import read_json
 from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
+from declarative_ml.formats.conversion import RESULT, Conversion
 from declarative_ml.learning.statistics import ColumnProfile
 from declarative_ml.report.content import (
+    ConversionResult,
     IntervalGroup,
     IntervalResult,
     MemberResult,
@@ -102,6 +104,7 @@ def content(context: StepContext) -> ReportContent:
         steps=_steps(context),
         **_candidates(context, assembly),
         tunings=tunings(context),
+        conversions=_conversions(context),
         provenance=_provenance(context, assembly, split),
         commands={
             "Predict": f"dml predict {context.params['name']}.yaml new.csv -o predictions.csv",
@@ -223,6 +226,28 @@ def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any
         for item in board["candidates"]
     ]
     return {"members": members, "blend_loss": board["blend_loss"]}
+
+
+def _conversions(context: StepContext) -> list[ConversionResult]:
+    found = []
+    for role in context.inputs:
+        if not role.startswith("convert."):
+            continue
+        item = Conversion.model_validate(context.read(role, RESULT))
+        about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}
+        if item.bytes:
+            about["size"] = item.bytes
+        if (parity := item.parity) is not None:
+            about |= {
+                "rows": parity.rows,
+                "largest": parity.max_difference,
+                "mean": parity.mean_difference,
+                "tolerance": parity.tolerance,
+                "disagreements": parity.disagreements,
+                "latency": parity.microseconds / 1e6,
+            }
+        found.append(ConversionResult(**about))
+    return found
 
 
 def _seconds(context: StepContext, member: str) -> float:

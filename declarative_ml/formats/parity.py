@@ -1,0 +1,121 @@
+"""Hold a conversion against the graph that it was made of: on real rows, and on rows that are nasty."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from declarative_ml.core.component import Section
+from declarative_ml.formats.base import Original, Rows, Run
+from declarative_ml.scoring.session import open_session, run_graph
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NASTY_NUMBERS = (float("nan"), float("inf"), 0.0, -1.0, 1e9, -1e9, 3e38)
+NASTY_TEXTS = ("", "never seen \u2603", " ", "9999-12-31", "0", "'\";--")
+_MOST_NASTY = 600
+_CALLS = 50
+_SECONDS = 0.5
+"""A row is scored so often, or for so long, to time it."""
+
+
+class Parity(Section):
+    """What the comparison found. Differences are of probabilities, or of numbers in units of the spread of
+    the predictions plus their size."""
+
+    rows: int
+    nasty_rows: int
+    """How many of them are made up: missing, unseen and extreme values."""
+    max_difference: float
+    mean_difference: float
+    disagreements: int
+    """Rows whose label differs; 0 for a number."""
+    tolerance: float
+    microseconds: float
+    """Of one row alone, in the format's own runtime, what makes its inputs included."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether no row differs by more than is allowed."""
+        return self.max_difference <= self.tolerance
+
+
+def measure(original: Original, run: Run, tolerance: float) -> Parity:
+    """Run both on the same rows."""
+    import numpy as np
+
+    nasty = nasty_rows(original)
+    rows = {name: np.concatenate([values, nasty[name]]) for name, values in original.rows.items()}
+    expected = expected_of(original, rows)
+    found = np.asarray(run(rows), dtype=np.float64).reshape(expected.shape)
+    difference = _differences(original, expected, found)
+    first = {name: values[:1] for name, values in rows.items()}
+    return Parity(
+        rows=len(expected),
+        nasty_rows=len(next(iter(nasty.values()))),
+        max_difference=float(difference.max()),
+        mean_difference=float(difference.mean()),
+        disagreements=_disagreements(original, expected, found),
+        tolerance=tolerance,
+        microseconds=_microseconds(run, first),
+    )
+
+
+def expected_of(original: Original, rows: Rows) -> np.ndarray:
+    """What model.onnx says in ONNX Runtime: float64 [n, C] probabilities, or [n, 1] numbers."""
+    answers = run_graph(open_session(original.content), rows)
+    found: np.ndarray = answers if original.task.is_classification else answers[:, None]
+    return found
+
+
+def nasty_rows(original: Original) -> dict[str, np.ndarray]:
+    """Real rows in which one column at a time, and then all of them, are missing, unseen or extreme."""
+    import numpy as np
+
+    count = len(next(iter(original.rows.values())))
+    kinds = {column.name: column.dtype for column in original.inputs}
+    values = {name: NASTY_NUMBERS if kind == "float32" else NASTY_TEXTS for name, kind in kinds.items()}
+    single = [(name, value) for name in kinds for value in values[name]][:_MOST_NASTY]
+    together = max(len(NASTY_NUMBERS), len(NASTY_TEXTS))
+    taken = np.arange(len(single) + together) % max(count, 1)
+    made = {name: column[taken].copy() for name, column in original.rows.items()}
+    for row, (name, value) in enumerate(single):
+        made[name][row, 0] = value
+    for number in range(together):
+        for name in kinds:
+            made[name][len(single) + number, 0] = values[name][number % len(values[name])]
+    return made
+
+
+def _differences(original: Original, expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """By row, float64 [n]; what is no number on one side only counts as endless."""
+    import numpy as np
+
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.where(same, 0.0, np.abs(expected - found))
+        if not original.task.is_classification:
+            spread = float(np.std(expected[: len(next(iter(original.rows.values())))])) or 1.0
+            difference = np.where(same, 0.0, difference / (spread + np.abs(expected)))
+    largest: np.ndarray = np.where(np.isnan(difference), np.inf, difference).max(axis=1)
+    return largest
+
+
+def _disagreements(original: Original, expected: np.ndarray, found: np.ndarray) -> int:
+    if not original.task.is_classification:
+        return 0
+    if original.task.type == "binary":
+        limit = original.threshold if original.threshold is not None else 0.5
+        return int(((expected[:, 1] >= limit) != (found[:, 1] >= limit)).sum())
+    return int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
+
+
+def _microseconds(run: Run, row: Rows) -> float:
+    run(row)
+    taken: list[float] = []
+    while len(taken) < _CALLS and sum(taken) < _SECONDS:
+        started = time.perf_counter()
+        run(row)
+        taken.append(time.perf_counter() - started)
+    return 1e6 * sorted(taken)[len(taken) // 2]

@@ -1,0 +1,1 @@
+"""Graphs of ours as TensorFlow graphs."""

@@ -1,0 +1,57 @@
+"""Convert the graph to one format, and hold what came out against it on real and nasty rows.
+
+files/            the conversion, where it may be used
+conversion.json   how it ended (formats.conversion.Conversion)
+
+A conversion that is refused, differs or fails does not end the run: nothing that was learned is lost by it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.schema import ColumnRule
+from declarative_ml.core.task import Task
+from declarative_ml.formats import FORMATS
+from declarative_ml.formats.base import Original
+from declarative_ml.formats.conversion import FILES, RESULT, convert
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.split import TEST, TRAIN
+from declarative_ml.store.bundle import Input
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROWS = 300
+"""So many real rows are compared: test rows, then training rows."""
+
+
+def run(context: StepContext) -> None:
+    """Write the files and how it went."""
+    wanted = FORMATS.parse(context.params["format"])
+    assembly = context.read("assemble", "assembly.json")
+    dtypes = {item["name"]: item["dtype"] for item in assembly["inputs"]}
+    original = Original(
+        content=(context.inputs["assemble"] / "model.onnx").read_bytes(),
+        name=context.params["name"],
+        task=Task.model_validate(assembly["task"]),
+        inputs=tuple(Input.model_validate(item) for item in assembly["inputs"]),
+        threshold=assembly["threshold"],
+        rows=raw_arrays(context.inputs, _rows(context), dtypes),
+        missing=tuple(assembly["missing"]),
+        target_rule=ColumnRule.model_validate(rule) if (rule := assembly["target_rule"]) else None,
+    )
+    context.progress(0.1, f"converting to {wanted.name}")
+    found = convert(original, wanted, context.out / FILES)
+    write_json(context.out / RESULT, found.model_dump(mode="json"))
+
+
+def _rows(context: StepContext) -> np.ndarray:
+    import numpy as np
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    part = np.load(context.inputs["split"] / "part.npy")
+    chosen: np.ndarray = np.concatenate([order[part == TEST], order[part == TRAIN]])[:ROWS]
+    return chosen
