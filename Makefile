@@ -44,7 +44,11 @@ demo: $(READY)
 test: $(READY)
 	$(PYTEST) $(PARALLEL) -m "not slow"
 
+# Converters that name requirements they do not need, or that cannot be installed any more.
+CONVERTERS := onnx-tf==1.10.0 onnx2tf==1.28.8 tf-keras==2.21.0 onnx-graphsurgeon==0.6.1 sng4onnx==2.0.1 psutil
+
 test-all: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(CONVERTERS)
 	$(PYTEST) $(PARALLEL)
 
 lint: $(READY)

@@ -21,6 +21,7 @@ from declarative_ml.api.run import RunOptions, run_spec
 from declarative_ml.core.atomic import read_json, write_json, write_text
 from declarative_ml.core.errors import DmlError, MissingDependency
 from declarative_ml.formats import FORMATS
+from declarative_ml.formats.base import Format
 from declarative_ml.spec.load import load_spec
 from declarative_ml.store.bundle import Bundle
 
@@ -75,7 +76,9 @@ class Cell:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
-    wanted = [{"format": name} for name in options.formats or FORMATS]
+    runtimes = dict(item.split("=", 1) for item in options.runtimes)
+    wanted: list[dict[str, Any]] = [{"format": name} for name in options.formats or FORMATS]
+    wanted = [{**item, **_runtime(item["format"], runtimes)} for item in wanted]
     wanted += [item for item in VARIANTS if not options.formats or item["format"] in options.formats]
     cells: list[Cell] = []
     for table in options.tables_named or TABLES:
@@ -98,8 +101,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--formats", nargs="+", choices=list(FORMATS))
     parser.add_argument("--models", nargs="+", choices=list(MODELS))
     parser.add_argument("--tables-named", nargs="+", choices=list(TABLES))
+    parser.add_argument(
+        "--runtimes",
+        nargs="+",
+        default=[],
+        metavar="FORMAT=PATH",
+        help="what onnx-web and tfjs run on: onnx-web=…/onnxruntime-web/dist tfjs=…/tf.min.js",
+    )
     parser.add_argument("--page", type=Path, help="also write the table to this file")
     return parser.parse_args(arguments)
+
+
+def _runtime(name: str, runtimes: dict[str, str]) -> dict[str, str]:
+    return {"runtime": str(Path(runtimes[name]).resolve())} if name in runtimes else {}
 
 
 def _trained(data: Path, table: str, model: str, folder: Path) -> Bundle:
@@ -119,7 +133,7 @@ def _cell(bundle: Bundle, table: str, model: str, wanted: dict[str, Any], folder
     options = dict(wanted)
     made = parse_format(options.pop("format"), options)
     record = folder / f"{made.name}.json"
-    if record.exists() and (stored := read_json(record))["model"] == bundle.manifest.model_digest:
+    if record.exists() and (stored := read_json(record))["made"] == _made(bundle, made):
         return Cell(**stored["cell"])
     started = time.monotonic()
     try:
@@ -131,8 +145,12 @@ def _cell(bundle: Bundle, table: str, model: str, wanted: dict[str, Any], folder
     except DmlError as error:
         difference, status, reason = None, "failed", str(error)
     cell = Cell(table, model, made.name, status, difference, reason, time.monotonic() - started)
-    write_json(record, {"model": bundle.manifest.model_digest, "cell": vars(cell)})
+    write_json(record, {"made": _made(bundle, made), "cell": vars(cell)})
     return cell
+
+
+def _made(bundle: Bundle, wanted: Format) -> dict[str, Any]:
+    return {"model": bundle.manifest.model_digest, "options": wanted.options()}
 
 
 def _page(cells: Sequence[Cell]) -> Iterator[str]:

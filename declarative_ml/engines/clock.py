@@ -19,6 +19,8 @@ _AFTER_PER_BEFORE = 1.2
 """Seconds for what follows training: fixed, and for each second that the steps before training took."""
 _PLOTS_AND_TRACKING = 4.0
 """Seconds for what follows the values of an explanation."""
+_CONVERSION = 6.0
+"""Seconds to convert to a format, in a process that first has to import the converter."""
 _START = 0.5
 """Seconds from the start of a command to its first step, on the machine that the fixed seconds are for."""
 _SLOWEST = 3.0
@@ -49,12 +51,14 @@ class Clock:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._before = 0.0
+        steps = list(steps)
         self._efforts = {step.id: step.effort for step in steps if step.effort}
+        self._converting = _CONVERSION * sum(step.kind == "convert" for step in steps) / jobs
 
     @property
     def training_ends(self) -> float:
         """When the last fit should be done."""
-        fixed = _AFTER * self._slowness
+        fixed = (_AFTER + self._converting) * self._slowness
         after = min(_MOST_AFTER * self._seconds, fixed + _AFTER_PER_BEFORE * self._before)
         return self.deadline - after
 

@@ -36,6 +36,15 @@ def test_what_follows_training_gets_time_by_what_came_before(now: dict[str, floa
     assert found.training_ends == 1050.0, "half of the time is for training at least"
 
 
+def test_conversions_have_their_time_kept(now: dict[str, float]) -> None:
+    conversions = [Step(id=f"convert.{name}", kind="convert", title="") for name in ("onnx", "tflite")]
+    plain, one, two = (
+        Clock([*STEPS, *conversions[:count]], Budget(100.0, started=1000.0), jobs=1).training_ends
+        for count in range(3)
+    )
+    assert plain > one > two > 1050
+
+
 def test_fits_share_what_is_left_by_effort(now: dict[str, float]) -> None:
     found = start()
     left = found.training_ends - 1000.0
