@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,6 @@ def original_of(bundle: Bundle) -> Original:
         threshold=manifest.threshold,
         rows=background_rows(Scorer(bundle)),
         missing=manifest.missing,
-        target_rule=manifest.target_rule,
     )
 
 
@@ -79,4 +79,4 @@ def convert(bundle: Bundle, wanted: Format, target: Path) -> Conversion:
     """
     if target.exists():
         raise UsageError(f"{target} exists already", hint="name another folder with -o")
-    return convert_original(original_of(bundle), wanted, target)
+    return convert_original(original_of(bundle), wanted, target, threads=os.cpu_count() or 1)

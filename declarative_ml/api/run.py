@@ -117,7 +117,7 @@ def _not_converted(result: dict[str, Any]) -> StepFailed | None:
         return None
     return StepFailed(
         "; ".join(f"{item['name']}: {item['reason']}" for item in absent),
-        hint="the model and its bundle are there; take the format out of `convert`, or choose another model",
+        hint="the model and its bundle are there; change or take out the format, or choose another model",
     )
 
 

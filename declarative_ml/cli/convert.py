@@ -33,6 +33,8 @@ def command(
     form: str,
 ) -> None:
     """Convert the trained model of SPEC, or a BUNDLE, to one more format, and prove that it answers alike."""
+    from rich.console import Console
+
     from declarative_ml.api.convert import convert, parse_format
     from declarative_ml.api.model import open_model
     from declarative_ml.core.errors import StepFailed
@@ -40,7 +42,8 @@ def command(
     chosen = parse_format(wanted, _parsed(options))
     bundle = open_model(model, profile=profile, overrides=overrides, store=store)
     target = Path(output or f"{bundle.manifest.name}-{chosen.name}")
-    found = convert(bundle, chosen, target)
+    with Console(stderr=True).status(f"converting to {chosen.name} and comparing with model.onnx"):
+        found = convert(bundle, chosen, target)
     if form == "json":
         print_json({**found.model_dump(mode="json"), "path": str(target) if found.ships else None})
     if not found.ships:

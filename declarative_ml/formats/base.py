@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from declarative_ml.core.component import Component
-from declarative_ml.core.schema import DEFAULT_MISSING, ColumnRule
+from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.core.task import Task
 from declarative_ml.store.bundle import Input
 
@@ -44,8 +44,6 @@ class Original:
     """Real rows: the ranges of quantisation are taken from them."""
     missing: tuple[str, ...] = DEFAULT_MISSING
     """Spellings of a missing value in texts."""
-    target_rule: ColumnRule | None = None
-    """integer, boolean: how labels come back."""
 
     @cached_property
     def model(self) -> ModelProto:

@@ -6,12 +6,13 @@ files and `conversion.json`; what it prints goes to a log, of which the last wor
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,9 +21,8 @@ from pydantic import Field
 
 from declarative_ml.core.atomic import publish_folder, read_json, write_json
 from declarative_ml.core.component import Section
-from declarative_ml.core.errors import MissingDependency
+from declarative_ml.core.errors import MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
-from declarative_ml.core.schema import ColumnRule
 from declarative_ml.core.task import Task
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original, Rows
@@ -36,6 +36,7 @@ FILES = "files"
 RESULT = "conversion.json"
 _JOB, _MODEL, _ROWS, _LOG = "job.json", "model.onnx", "rows.arrow", "log.txt"
 _LAST_WORDS = 300
+_TICK = 0.5
 
 Status = Literal["ok", "unproven", "refused", "differs", "failed"]
 
@@ -82,7 +83,6 @@ class Job:
             "inputs": [column.model_dump(mode="json") for column in original.inputs],
             "threshold": original.threshold,
             "missing": list(original.missing),
-            "target_rule": original.target_rule.model_dump(mode="json") if original.target_rule else None,
         }
         write_json(folder / _JOB, about)
         return cls(folder)
@@ -98,7 +98,6 @@ class Job:
             threshold=about["threshold"],
             rows=_rows(self.folder / _ROWS),
             missing=tuple(about["missing"]),
-            target_rule=ColumnRule.model_validate(about["target_rule"]) if about["target_rule"] else None,
         )
         return original, FORMATS.parse(about["format"])
 
@@ -110,24 +109,41 @@ def require_format(wanted: Format) -> None:
             raise MissingDependency(module, wanted.extra or "all")
 
 
-def convert(original: Original, wanted: Format, target: Path) -> Conversion:
+def convert(
+    original: Original,
+    wanted: Format,
+    target: Path,
+    *,
+    threads: int = 1,
+    tick: Callable[[], None] = lambda: None,
+) -> Conversion:
     """Convert into the folder `target`, which appears whole, and only where the conversion may be used.
 
-    Raises MissingDependency without the format's libraries.
+    `tick` is called twice a second; what it raises ends the conversion. Raises MissingDependency without
+    the format's libraries, UsageError where `target` is there already, and StepFailed for a converter that
+    was killed: that says nothing of the model.
     """
     require_format(wanted)
+    # The child works in a folder of its own, where a relative path would lead elsewhere.
+    target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         place = Path(scratch)
         Job.write(place, original, wanted)
-        code = _run_child(place)
+        code = _run_child(place, threads, tick)
         if (place / RESULT).exists():
             found = Conversion.model_validate(read_json(place / RESULT))
+        elif code < 0:
+            raise StepFailed(
+                f"{wanted.name}: the converter was ended by signal {-code}",
+                hint="if memory ran out, close other programs; the same command tries again",
+            )
         else:
             reason = f"the converter ended with status {code}: {_last_words(place / _LOG)}"
             found = Conversion(format=wanted.format, name=wanted.name, status="failed", reason=reason)
         if found.ships:
-            shutil.rmtree(target, ignore_errors=True)
+            if target.exists():
+                raise UsageError(f"{target} exists already", hint="name another folder")
             publish_folder(place / FILES, target)
         return found
 
@@ -163,26 +179,44 @@ def _attempt(original: Original, wanted: Format, files: Path) -> Conversion:
     return Conversion(**about, status="differs", reason=reason)
 
 
-def _run_child(folder: Path) -> int:
-    """The exit status of the child, which ends with this process when that is interrupted."""
+def _run_child(folder: Path, threads: int, tick: Callable[[], None]) -> int:
+    """The exit status of the child. It and what it starts have a group of their own: an interrupt is ours to
+    take, and ends them all."""
     command = [sys.executable, "-P", "-m", "declarative_ml.formats.worker", str(folder)]
     with (folder / _LOG).open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), cwd=folder
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_environment(threads),
+            cwd=folder,
+            start_new_session=True,
         )
         try:
-            return process.wait()
+            while True:
+                try:
+                    return process.wait(_TICK)
+                except subprocess.TimeoutExpired:
+                    tick()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def _environment() -> Mapping[str, str]:
-    """Ours, quiet, and without the network."""
-    added = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
-    added |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    return {**os.environ, **added, "no_proxy": "localhost,127.0.0.1"}
+def _environment(threads: int) -> Mapping[str, str]:
+    """Ours, quiet, without the network, and with so many threads."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    nowhere = dict.fromkeys([*proxies, *map(str.upper, proxies)], "http://127.0.0.1:9")
+    local = dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
+    pools = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    counts = dict.fromkeys(pools, str(threads))
+    paths = [
+        str(Path(item).absolute()) for item in os.environ.get("PYTHONPATH", "").split(os.pathsep) if item
+    ]
+    return {**os.environ, **quiet, **nowhere, **local, **counts, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _last_words(log: Path) -> str:

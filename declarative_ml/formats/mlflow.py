@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from declarative_ml.core.digest import digest_bytes
 from declarative_ml.core.optional import require
 from declarative_ml.core.versions import library_version
+from declarative_ml.formats import mlflow_loader
 from declarative_ml.formats.base import Format, Original, Rows, Run
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Mlflow(Format):
     format: Literal["mlflow"] = "mlflow"
     extra: ClassVar[str | None] = "mlflow"
     modules: ClassVar[tuple[str, ...]] = ("mlflow", "pandas")
+    libraries: ClassVar[tuple[str, ...]] = ("mlflow", "pandas")
     about: ClassVar[str] = "a folder for MLflow's servers, registries and Spark, without this package"
 
     @property
@@ -61,11 +63,11 @@ class Mlflow(Format):
                 made,
                 loader_module=_LOADER,
                 data_path=str(data),
-                code_paths=[str(Path(__file__).with_name(f"{_LOADER}.py"))],
+                code_paths=[str(mlflow_loader.__file__)],
                 mlflow_model=_description(original),
                 signature=_signature(original),
                 input_example=_example(original),
-                pip_requirements=[f"{name}=={library_version(name)}" for name in _NEEDED],
+                pip_requirements=_requirements(),
             )
             shutil.copytree(made, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -163,3 +165,9 @@ def _frame(original: Original, rows: Rows) -> Any:
             values.astype("float64") if numeric else [text or None for text in values.tolist()]
         )
     return pandas.DataFrame(columns)
+
+
+def _requirements() -> list[str]:
+    """What is installed here of the needed; MLflow also comes under other names."""
+    versions = {name: library_version(name) for name in _NEEDED}
+    return [f"{name}=={version}" for name, version in versions.items() if version != "absent"]

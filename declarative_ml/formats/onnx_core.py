@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ENCODER, CORE = "encoder.onnx", "core.onnx"
 NO_CUT = (
     "the model cannot be cut in two: it reads raw columns where it computes (terms of texts that it weighs), "
-    "or was built before models named their tensors"
+    "has a column called raw, scaled or codes, or was built before models named their tensors"
 )
 
 

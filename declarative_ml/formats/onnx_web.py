@@ -19,8 +19,7 @@ from declarative_ml.core.grammar import date_pattern, date_patterns, number_patt
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.formats.base import Format, Original, Run
 from declarative_ml.formats.rewrite.plain_trees import count_splits, unsupported_trees, without_tree_ensembles
-from declarative_ml.formats.rewrite.versions import all_nodes
-from declarative_ml.graph.core import operators_of
+from declarative_ml.graph.core import all_nodes, operators_of
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -101,12 +100,12 @@ class OnnxWeb(Format):
 
     def open(self, original: Original, folder: Path) -> Run | None:
         """Under Node; None without it, or without the runtime in the folder."""
-        from declarative_ml.formats.javascript.node_runner import NodeRun, find_node
+        from declarative_ml.formats.javascript import node_runner
 
-        node = find_node()
+        node = node_runner.find_node()
         if node is None or not all((folder / "runtime" / name).is_file() for name in RUNTIME_FILES):
             return None
-        return NodeRun(node, asset("node.mjs"), folder, len(original.task.classes) or 1)
+        return node_runner.NodeRun(node, asset("node.mjs"), folder, len(original.task.classes) or 1)
 
 
 def asset(name: str) -> Traversable:

@@ -26,6 +26,7 @@ class OpenVINO(Format):
     format: Literal["openvino"] = "openvino"
     extra: ClassVar[str | None] = "openvino"
     modules: ClassVar[tuple[str, ...]] = ("openvino",)
+    libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     about: ClassVar[str] = "the core for Intel's runtime on processors, GPUs and NPUs"
 
     @property

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_serializer, field_validator
 
 from declarative_ml.core.component import Section
 from declarative_ml.formats.base import Original, Rows, Run
@@ -34,6 +37,16 @@ class Parity(Section):
     tolerance: float
     microseconds: float
     """Of one row alone, in the format's own runtime, what makes its inputs included."""
+
+    @field_serializer("max_difference", "mean_difference", when_used="json")
+    def _without_infinity(self, value: float) -> float | None:
+        """JSON has no infinity: null stands for it."""
+        return value if math.isfinite(value) else None
+
+    @field_validator("max_difference", "mean_difference", mode="before")
+    @classmethod
+    def _with_infinity(cls, value: Any) -> Any:
+        return math.inf if value is None else value
 
     @property
     def holds(self) -> bool:
@@ -103,10 +116,13 @@ def _differences(original: Original, expected: np.ndarray, found: np.ndarray) ->
 
 
 def _disagreements(original: Original, expected: np.ndarray, found: np.ndarray) -> int:
+    import numpy as np
+
     if not original.task.is_classification:
         return 0
     if original.task.type == "binary":
-        limit = original.threshold if original.threshold is not None else 0.5
+        # As the graph compares: in float32.
+        limit = np.float32(0.5 if original.threshold is None else original.threshold)
         return int(((expected[:, 1] >= limit) != (found[:, 1] >= limit)).sum())
     return int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
 

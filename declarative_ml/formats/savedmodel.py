@@ -50,6 +50,7 @@ class SavedModel(Format):
     )
     extra: ClassVar[str | None] = "tensorflow"
     modules: ClassVar[Sequence[str]] = ("tensorflow",)
+    libraries: ClassVar[tuple[str, ...]] = ("tensorflow-cpu", "tensorflow", "onnx-tf", "onnx2tf")
     about: ClassVar[str] = "TensorFlow Serving and every program that loads a SavedModel"
 
     @property
@@ -234,10 +235,11 @@ def _labeller(tf: Any, original: Original) -> Callable[[Any], Any]:
     import numpy as np
 
     classes = list(original.task.classes)
+    limit = np.float32(0.5 if original.threshold is None else original.threshold)
 
     def label(probabilities: Any) -> Any:
         if original.task.type == "binary":
-            chosen = tf.cast(probabilities[:, 1:] >= np.float32(original.threshold or 0.5), tf.int32)
+            chosen = tf.cast(probabilities[:, 1:] >= limit, tf.int32)
         else:
             chosen = tf.argmax(probabilities, axis=1, output_type=tf.int32)[:, None]
         return tf.gather(tf.constant(classes), chosen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 MOST_TERMS = 10_000
 """Leaves of trees, weights and levels. DuckDB takes seconds to plan so many, and minutes for 35,000."""
 _FILE = "score.sql"
+_GIVEN = "dml given"
 _TEXTS = frozenset(["Loop", "StringNormalizer", "Tokenizer", "Unique", "Compress"])
 """Operators that only words of texts need."""
 
@@ -48,6 +48,7 @@ class Sql(Format):
     )
     about: ClassVar[str] = "one query for a database: linear and tree models, no runtime"
     modules: ClassVar[tuple[str, ...]] = ("duckdb",)
+    libraries: ClassVar[tuple[str, ...]] = ("duckdb",)
 
     @property
     def variant(self) -> str:
@@ -102,6 +103,8 @@ class Sql(Format):
         names = [column.name for column in original.inputs]
         if "\0" in "".join(names):
             return "a column's name holds the character NUL"
+        if dialect.name == "PostgreSQL" and "\0" in query.text():
+            return "a level or a class holds the character NUL, which PostgreSQL's texts cannot"
         if dialect.longest_name is not None:
             long = [name for name in names if len(name.encode()) > dialect.longest_name]
             if long:
@@ -141,7 +144,7 @@ def _answers(operators: Operators, original: Original) -> dict[str, Expression]:
         if original.task.type == "binary":
             answers["probability"] = wide[1]
         else:
-            answers["probability"] = reduce(partial(operators.extreme, "GREATEST", "float64"), wide)
+            answers["probability"] = operators.largest("float64", list(wide))
         answers |= named
     else:
         answers |= {name: outputs[name][0, 0] for name in ("lower", "upper") if name in outputs}
@@ -206,7 +209,8 @@ def _header(original: Original, dialect: str, table: str) -> str:
         "such as 2024-05-01 or 2024-05-01T12:30:00. The columns that it reads:",
         *(f"  {column}" for column in columns),
     ]
-    return "".join(f"-- {line}".rstrip() + "\n" for line in lines) + "\n"
+    # A name with a line break in it must not end the comment.
+    return "".join(f"-- {' '.join(line.splitlines())}".rstrip() + "\n" for line in lines) + "\n"
 
 
 class _DuckDb:
@@ -221,10 +225,10 @@ class _DuckDb:
         # By place: a column of the table may have the name of an answer.
         first = len(original.inputs) + (2 if classes else 0)
         self._places = range(first, first + max(1, classes))
-        self._connection = duckdb.connect()
+        self._connection = duckdb.connect(config={"enable_external_access": "false"})
         self._connection.execute("SET threads TO 1")
         if len(table) > 1:
-            self._connection.execute(f"CREATE SCHEMA {identifier(table[0])}")
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table[0])}")
         kinds = {"float32": "REAL", "string": "VARCHAR"}
         columns = ", ".join(f"{identifier(column.name)} {kinds[column.dtype]}" for column in original.inputs)
         self._connection.execute(f"CREATE TABLE {self._table} ({columns})")
@@ -241,10 +245,10 @@ class _DuckDb:
         kinds = {"float32": pa.float32(), "string": pa.string()}
         given = [pa.array(rows[column.name][:, 0], kinds[column.dtype]) for column in self._inputs]
         names = [f"c{place}" for place in range(len(given))]
-        self._connection.register("given", pa.table(dict(zip(names, given))))
+        self._connection.register(_GIVEN, pa.table(dict(zip(names, given))))
         self._connection.execute(f"DELETE FROM {self._table}")
-        self._connection.execute(f"INSERT INTO {self._table} SELECT * FROM given")
-        self._connection.unregister("given")
+        self._connection.execute(f"INSERT INTO {self._table} SELECT * FROM {identifier(_GIVEN)}")
+        self._connection.unregister(_GIVEN)
         answers = self._connection.execute("EXECUTE score").fetchall()
         picked = [[row[place] for place in self._places] for row in answers]
         return np.array(picked, dtype=np.float64).reshape(len(answers), len(self._places))

@@ -6,6 +6,7 @@ An engine fits one kind of GPU, so it is built where it runs; here nothing is bu
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -73,6 +74,8 @@ _KNOWN = frozenset(
     ]
 )
 """Operators of ours that TensorRT 10 reads."""
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+"""A name that may stand in a path and in a script, whatever a bundle from elsewhere is called."""
 _TYPES = {1: "TYPE_FP32", 7: "TYPE_INT64"}
 
 
@@ -97,6 +100,8 @@ class TensorRT(Format):
 
     def refuse(self, original: Original) -> str | None:
         """See Format.refuse: trees, and texts that the core weighs itself."""
+        if not _PLAIN.fullmatch(original.name):
+            return f"its name, {original.name!r}, cannot name a folder for Triton: letters, digits and - only"
         halves = cut(original.model)
         if halves is None:
             return NO_CUT

@@ -40,6 +40,7 @@ class TFJS(Format):
     )
     extra: ClassVar[str | None] = "tensorflow"
     modules: ClassVar[Sequence[str]] = ("tensorflow",)
+    libraries: ClassVar[tuple[str, ...]] = ("tensorflow-cpu", "tensorflow")
     about: ClassVar[str] = "TensorFlow.js: a page and a JavaScript module that predict in the browser"
 
     @property
@@ -120,10 +121,11 @@ def _asset(name: str) -> str:
 
 def _page(texts: dict[str, str], contents: dict[str, Any]) -> str:
     """All modules of the page and the model as one plain script: browsers load no modules from a disk."""
-    content = json.dumps(contents, ensure_ascii=False, separators=(",", ":"))
+    # As a text: in an object of JavaScript's own a level called __proto__ would not be an entry.
+    content = json.dumps(json.dumps(contents, separators=(",", ":")))
     parts = [texts["values.js"], texts["core.js"], _asset("embedded.js"), texts["form.js"]]
     plain = "\n".join(_MODULE_LINE.sub("", part) for part in parts)
-    return f"(() => {{\nconst CONTENTS = {content};\n{plain}\n}})();\n"
+    return f"(() => {{\nconst CONTENTS = JSON.parse({content});\n{plain}\n}})();\n"
 
 
 def _read_me(original: Original, has_runtime: bool) -> str:

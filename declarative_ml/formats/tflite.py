@@ -36,6 +36,7 @@ class TFLite(Format):
     )
     extra: ClassVar[str | None] = "tensorflow"
     modules: ClassVar[Sequence[str]] = ("tensorflow", "ai_edge_litert")
+    libraries: ClassVar[tuple[str, ...]] = ("tensorflow-cpu", "tensorflow", "ai-edge-litert")
     about: ClassVar[str] = "TensorFlow Lite (LiteRT) for phones and small computers"
 
     @property

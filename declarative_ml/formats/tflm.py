@@ -36,6 +36,7 @@ class TFLiteMicro(Format):
     )
     extra: ClassVar[str | None] = "tflm"
     modules: ClassVar[Sequence[str]] = ("tensorflow", "ai_edge_litert", "tflite_micro")
+    libraries: ClassVar[tuple[str, ...]] = ("tensorflow-cpu", "tensorflow", "ai-edge-litert", "tflite-micro")
     about: ClassVar[str] = "TensorFlow Lite Micro: C sources for microcontrollers"
 
     @property

@@ -29,19 +29,26 @@ class Cut:
 
 def operators_of(graph: GraphProto) -> frozenset[str]:
     """The names of the operators of a graph, those of the graphs inside of nodes too."""
-    return frozenset(node.op_type for node in _all_nodes(graph))
+    return frozenset(node.op_type for node in all_nodes(graph))
 
 
-def _all_nodes(graph: GraphProto) -> Iterator[Any]:
+def all_nodes(graph: GraphProto) -> Iterator[Any]:
+    """The nodes of a graph in order, each before those of the graphs inside of it."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _all_nodes(attribute.g)
+        yield from inner_nodes(node)
+
+
+def inner_nodes(node: Any) -> Iterator[Any]:
+    """The nodes of the graphs inside of a node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from all_nodes(attribute.g)
 
 
 def cut(model: ModelProto) -> Cut | None:
-    """Both halves of a graph of ours; None where the core reads raw columns itself: terms of texts."""
+    """Both halves of a graph of ours; None where the core reads raw columns itself (terms of texts), or where
+    a column has the name of a tensor between the two."""
     named = next((entry.value for entry in model.metadata_props if entry.key == ENCODED), None)
     outputs = [value.name for value in model.graph.output]
     wanted = "probabilities" if "probabilities" in outputs else "prediction"
@@ -50,9 +57,10 @@ def cut(model: ModelProto) -> Cut | None:
     names = {tensor: kind for kind, tensor in json.loads(named).items()}
     core = _behind(model, [wanted], frozenset(names))
     read = {name for node in core for name in node.input}
-    if read & {value.name for value in model.graph.input}:
-        return None
     used = {tensor: kind for tensor, kind in names.items() if tensor in read}
+    # A column that is called `raw` would stand for two tensors.
+    if (read | set(used.values())) & {value.name for value in model.graph.input}:
+        return None
     encoder = _behind(model, list(used), frozenset())
     return Cut(
         _model(model, encoder, {}, used, inputs=list(model.graph.input)),

@@ -31,6 +31,8 @@ _NEUTRAL = {
     "declarative_ml.steps.context",
 }
 
+_ASSETS = {".js", ".mjs", ".ts", ".html", ".css"}
+
 
 def code_digests(modules: Iterable[str]) -> dict[str, str]:
     """Module -> digest of its source, for the given modules and all of ours that they import."""
@@ -59,7 +61,16 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
             candidate = f"{source}.{name}"
             if _path(candidate) is not None:
                 imported.add(candidate)
-    return hashlib.sha256(text.encode()).hexdigest()[:16], tuple(sorted(imported))
+    content = text.encode() + _assets(path)
+    return hashlib.sha256(content).hexdigest()[:16], tuple(sorted(imported))
+
+
+def _assets(path: Path) -> bytes:
+    """What a package holds beside Python and hands out: scripts and pages that go into a format's folder."""
+    if path.name != "__init__.py":
+        return b""
+    found = sorted(item for item in path.parent.rglob("*") if item.suffix in _ASSETS)
+    return b"".join(item.name.encode() + item.read_bytes() for item in found)
 
 
 @cache

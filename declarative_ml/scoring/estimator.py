@@ -66,11 +66,22 @@ class Estimator:
         if hasattr(X, "schema") and hasattr(X, "to_pydict"):  # pyarrow.RecordBatch
             return dict(zip(X.schema.names, (column.to_pylist() for column in X.columns)))
         if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # pandas, polars
-            return {str(name): _values(X[name]) for name in X.columns if name in self.scorer.columns}
+            return self._of_frame(X)
         raise DataError(
             f"a {type(X).__name__} is no table",
             hint="Give a DataFrame, an Arrow table, a dict of columns, a list of dicts or a 2-D array.",
         )
+
+    def _of_frame(self, X: Any) -> dict[str, Sequence[Any]]:
+        names = [name for name in X.columns if str(name) in self.scorer.columns]
+        if twice := sorted(
+            {str(name) for name in names if [str(other) for other in names].count(str(name)) > 1}
+        ):
+            raise DataError(
+                f"the table has several columns called {', '.join(map(repr, twice))}",
+                hint="Give each column a name of its own.",
+            )
+        return {str(name): _values(X[name]) for name in names}
 
     def _of_array(self, X: np.ndarray) -> dict[str, Sequence[Any]]:
         if X.ndim != 2:

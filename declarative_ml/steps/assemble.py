@@ -73,7 +73,8 @@ def run(context: StepContext) -> None:
         np.save(context.out / "validation.npy", predictions)
         threshold = _threshold(context.params["threshold"], task, truth, predictions)
     elif task.type == "binary":
-        threshold = context.params["threshold"]["value"] or 0.5
+        wanted = context.params["threshold"]["value"]
+        threshold = 0.5 if wanted is None else float(wanted)
     context.progress(0.2, "building the graph")
     features = feature_columns(context)
     fits = [member.fits for member in members]

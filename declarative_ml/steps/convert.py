@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.atomic import write_json
-from declarative_ml.core.schema import ColumnRule
 from declarative_ml.core.task import Task
 from declarative_ml.formats import FORMATS
-from declarative_ml.formats.base import Original
+from declarative_ml.formats.base import Format, Original
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion, convert
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays
@@ -43,15 +42,27 @@ def run(context: StepContext) -> None:
         threshold=assembly["threshold"],
         rows=raw_arrays(context.inputs, _rows(context), dtypes),
         missing=tuple(assembly["missing"]),
-        target_rule=ColumnRule.model_validate(rule) if (rule := assembly["target_rule"]) else None,
     )
-    context.progress(0.1, f"converting to {wanted.name}")
-    if context.is_late:
-        context.cut_short()
-        found = Conversion(format=wanted.format, name=wanted.name, status="failed", reason=_LATE)
-    else:
-        found = convert(original, wanted, context.out / FILES)
+    found = _convert(context, original, wanted)
     write_json(context.out / RESULT, found.model_dump(mode="json"))
+
+
+class _Late(Exception):
+    """The time of the run is over."""
+
+
+def _convert(context: StepContext, original: Original, wanted: Format) -> Conversion:
+    def tick() -> None:
+        context.progress(0.2, f"converting to {wanted.name}")
+        if context.is_late:
+            raise _Late
+
+    try:
+        tick()
+        return convert(original, wanted, context.out / FILES, threads=context.threads, tick=tick)
+    except _Late:
+        context.cut_short()
+        return Conversion(format=wanted.format, name=wanted.name, status="failed", reason=_LATE)
 
 
 def _rows(context: StepContext) -> np.ndarray:

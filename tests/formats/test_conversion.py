@@ -1,7 +1,11 @@
 """A conversion in its own process, held against model.onnx; and the same in a run and on the command line."""
 
+import contextlib
 import json
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from declarative_ml.cli import dml
 from declarative_ml.core.errors import SpecError, StepFailed, UsageError
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.conversion import convert
-from declarative_ml.formats.parity import expected_of, measure, nasty_rows
+from declarative_ml.formats.parity import Parity, expected_of, measure, nasty_rows
 from declarative_ml.spec.load import load_spec
 from declarative_ml.store.bundle import Bundle
 from tests.formats.tickets import train, write_tickets
@@ -34,6 +38,18 @@ def test_what_answers_alike_ships_with_its_proof(trained, tmp_path):
     assert found.parity.rows > found.parity.nasty_rows > 20
     assert found.bytes == sum(path.stat().st_size for path in (tmp_path / "core").iterdir())
     assert sorted(path.name for path in (tmp_path / "core").iterdir()) == ["core.onnx", "encoder.onnx"]
+
+
+def test_a_relative_folder_is_where_the_caller_stands(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = convert(trained[1], FORMATS.parse("onnx"), Path("here"))
+    assert found.status == "ok" and (tmp_path / "here" / "model.onnx").is_file()
+
+
+def test_an_endless_difference_can_be_written_down(trained):
+    parity = measure(trained[1], lambda rows: np.full_like(expected_of(trained[1], rows), np.nan), 1e-5)
+    written = json.dumps(parity.model_dump(mode="json"), allow_nan=False)
+    assert Parity.model_validate_json(written) == parity and not parity.holds
 
 
 def test_what_differs_does_not_ship(trained, tmp_path):
@@ -83,7 +99,9 @@ def test_every_format_says_what_it_is_for():
     assert list(found) == list(FORMATS)
     for name, item in found.items():
         assert item.about and not item.about.endswith("."), name
-        assert item.extra or {"duckdb"} >= set(FORMATS.load(name).modules), name
+        kind = FORMATS.load(name)
+        assert bool(kind.libraries) is bool(kind.modules), f"{name}: what its files depend on"
+        assert item.extra or {"duckdb"} >= set(kind.modules), name
 
 
 @pytest.mark.parametrize(
@@ -154,3 +172,42 @@ def test_a_format_stands_in_a_spec_once(tmp_path):
     with pytest.raises(SpecError) as error:
         load_spec(path)
     assert "onnx stands there twice" in str([problem.message for problem in error.value.problems])
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupt_ends_the_converter_and_leaves_nothing(trained, tmp_path):
+    def tick():
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        convert(trained[1], FORMATS.parse("onnx-core"), tmp_path / "core", tick=tick)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_converter_says_nothing_of_the_model(trained, tmp_path):
+    def tick():
+        for place in tmp_path.glob(".core.*"):
+            for status in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    if str(place) in status.read_text():
+                        os.kill(int(status.parent.name), signal.SIGKILL)
+
+    with pytest.raises(StepFailed, match="ended by signal 9"):
+        convert(trained[1], FORMATS.parse("onnx-core"), tmp_path / "core", tick=tick)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_with_the_name_of_a_tensor_is_refused_by_name(tmp_path):
+    lines = ["scaled,other,y", *(f"{row % 17},{'ab'[row % 2]},{row % 2}" for row in range(120))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    (tmp_path / "s.yaml").write_text(
+        "name: names\ndata: {source: t.csv}\ntarget: y\nmodel: linear\nexplain: false\ntrack: false\n"
+        "convert: [onnx-core, onnx]\n"
+    )
+    report = run_spec(load_spec(tmp_path / "s.yaml"), RunOptions())
+    found = {item["name"]: (item["status"], item["reason"]) for item in report.result["conversions"]}
+    assert found["onnx"][0] == "ok" and found["onnx-core"][0] == "refused"
+    assert "called raw, scaled or codes" in found["onnx-core"][1]

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -195,6 +196,39 @@ REFUSED = [
 @pytest.mark.parametrize(("options", "build", "names", "reason"), REFUSED)
 def test_what_has_no_query_is_refused_with_the_reason(options, build, names, reason):
     assert re.search(reason, Sql(**options).refuse(graph_of(build, names)))
+
+
+@pytest.mark.parametrize("table", ["main.guests", "given", "crm.new guests"])
+def test_the_query_runs_whatever_its_table_is_called(tmp_path, table):
+    original, wanted = graph_of(lambda g, a, b: g.add("Abs", [b])), Sql(table=table)
+    wanted.write(original, tmp_path)
+    found = wanted.open(original, tmp_path)(original.rows)
+    np.testing.assert_allclose(found, expected_of(original, original.rows), rtol=1e-6)
+
+
+def test_many_classes_do_not_nest_deeper_than_python_and_databases_go():
+    weights = np.random.default_rng(0).normal(size=(2, 900)).astype(np.float32)
+
+    def build(graph, a, b):
+        margins = graph.add("MatMul", [graph.concat([a, b]), graph.constant(weights)])
+        return graph.take(graph.add("Softmax", [margins], axis=1), [1])
+
+    assert Sql().refuse(graph_of(build)) is None
+
+
+def test_what_comes_from_elsewhere_does_not_end_a_comment_or_a_text(tmp_path):
+    original = graph_of(lambda g, a, b: b)
+    column = original.inputs[0].model_copy(update={"dtype": "string", "feature": "x)\nDROP TABLE y; --"})
+    wanted = replace(original, inputs=(column, original.inputs[1]))
+    Sql().write(wanted, tmp_path)
+    head = (tmp_path / "score.sql").read_text(encoding="utf-8").partition("WITH ")[0]
+    assert all(line.startswith("--") for line in head.splitlines() if line)
+
+    def label(graph, a, b):
+        named = graph.add("LabelEncoder", [graph.cast(b, "int64")], keys_int64s=[0], values_strings=[b"a\0"])
+        return graph.cast(graph.add("Equal", [named, graph.constant(["x"])]), "float32")
+
+    assert "holds the character NUL" in Sql(dialect="postgres").refuse(graph_of(label))
 
 
 def test_texts_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -67,6 +68,12 @@ def test_the_script_calls_trtexec_and_lays_the_engine_where_triton_looks(tmp_pat
 def test_trees_are_refused(tmp_path):
     original = train(tmp_path, "spent", {"type": "lightgbm", "rounds": 3})
     assert TensorRT().refuse(original) == "TensorRT has no trees; linear and neural models fit"
+
+
+def test_a_name_that_is_no_name_gets_into_no_path_and_no_script(tmp_path):
+    original = train(tmp_path, "spent", "linear")
+    for name in ("../../x", "x'; touch y; '", ""):
+        assert "cannot name a folder" in TensorRT().refuse(replace(original, name=name))
 
 
 def test_the_batches_are_in_order():

@@ -380,6 +380,7 @@ def test_names_that_tensorflow_forbids() -> None:
     assert argument_names(["age", "Fare €", "class", "input_1", "a b", "self", "_x", ""]) == [
         "age", "input_1_", "input_2", "input_1", "input_4", "input_5", "input_6", "input_7",
     ]  # fmt: skip
+    assert argument_names(["Age", "age", "Input_0"]) == ["input_0_", "input_1", "Input_0"]
     graph = OnnxGraph()
     total = graph.add("Sub", [graph.input("Fare €", "float32"), graph.input("a b", "float32")])
     graph.output(total, "y", "float32")

@@ -89,3 +89,15 @@ def test_labels_have_the_type_that_they_had(make_scorer):
 def test_what_does_not_fit_is_named(estimator, table, message):
     with pytest.raises(DataError, match=message):
         estimator.predict(table)
+
+
+def test_names_that_are_no_texts_are_read_as_such(estimator):
+    frame = FRAME.copy()
+    frame.columns = [pandas.Index([name], dtype=object)[0] for name in COLUMNS]
+    assert estimator.predict(frame.assign(**{"2": 0})).tolist() == estimator.predict(FRAME).tolist()
+
+
+def test_columns_of_one_name_are_refused(estimator):
+    twice = pandas.concat([FRAME, FRAME[["age"]]], axis=1)
+    with pytest.raises(DataError, match="several columns called 'age'"):
+        estimator.predict(twice)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import weakref
+from contextlib import suppress
 from importlib.resources import as_file
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,6 @@ class NodeRun:
                 [node, str(path), str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
             )
@@ -98,4 +98,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            stream.close()
+            # What Node did not read before it ended cannot be written any more.
+            with suppress(BrokenPipeError):
+                stream.close()

@@ -12,6 +12,7 @@ from declarative_ml.formats.lite.preprocessing import Missing, Preprocessing, Ru
 
 _BYTES_A_LINE = 16
 _WORDS = """
+errno i386 linux unix
 alignas alignof and asm auto bool break case catch char class compl const constexpr continue default
 delete do double else enum explicit export extern false float for friend goto if inline int long mutable
 namespace new not nullptr operator or private protected public register restrict return short signed

@@ -26,6 +26,10 @@ def no_core(original: Original) -> str | None:
     """Why the graph has no core on plain tensors; None: it has."""
     if cut(original.model) is not None:
         return None
+    if taken := sorted({"raw", "scaled", "codes"} & {column.name for column in original.inputs}):
+        return (
+            f"the column {taken[0]!r} has the name of one of the core's tensors: rename it, in data.sql say"
+        )
     return (
         "the model reads the terms of a text column itself, and this runtime has no texts; "
         "without the column, or with a model of trees or an mlp, there is a core that takes numbers"

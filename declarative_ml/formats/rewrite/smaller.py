@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from declarative_ml.formats.rewrite.versions import inner_nodes
+from declarative_ml.graph.core import inner_nodes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.graph.core import all_nodes
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import ModelProto
 
 
 def absent_operators(model: ModelProto, opset: int) -> list[str]:
@@ -67,17 +67,3 @@ def optimized(model: ModelProto) -> ModelProto:
     del made.opset_import[:]
     made.opset_import.extend(kept)
     return made
-
-
-def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """The nodes of a graph, and those of the graphs inside of nodes."""
-    for node in graph.node:
-        yield node
-        yield from inner_nodes(node)
-
-
-def inner_nodes(node: NodeProto) -> Iterator[NodeProto]:
-    """The nodes of the graphs inside of a node."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield from all_nodes(attribute.g)

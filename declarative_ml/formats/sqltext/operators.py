@@ -272,9 +272,7 @@ class Operators(Values):
             raise Unsupported("the graph has a Softmax along another axis than the last")
         out: np.ndarray = tensor.copy()
         for row in range(len(tensor)):
-            largest = tensor[row][0]
-            for value in tensor[row][1:]:
-                largest = self.extreme("GREATEST", "float64", largest, value)
+            largest = self.largest("float64", list(tensor[row]))
             powers = [
                 self.exponential(self.arithmetic("-", "float64", value, largest)) for value in tensor[row]
             ]

@@ -126,6 +126,14 @@ class Values:
                 )
         return made
 
+    def largest(self, dtype: Dtype, values: Sequence[Value]) -> Value:
+        """The largest of all, by pairs: one after the other would nest as deep as there are values."""
+        found = list(values)
+        while len(found) > 1:
+            pairs = [self.extreme("GREATEST", dtype, a, b) for a, b in zip(found[::2], found[1::2])]
+            found = pairs + found[2 * len(pairs) :]
+        return found[0]
+
     def function(self, name: str, dtype: Dtype, value: Value, fold: Callable[[Any], float]) -> Value:
         """`NAME(value)` of one number."""
         if not isinstance(value, Expression):

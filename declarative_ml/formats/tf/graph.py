@@ -9,6 +9,7 @@ TensorFlow takes a number that is closer to zero than 1.2e-38 for zero; nothing 
 from __future__ import annotations
 
 import keyword
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +66,19 @@ def to_tensorflow(model: ModelProto, *, lite: bool = False) -> Any:
 
 def argument_names(names: Sequence[str]) -> list[str]:
     """A name for each input that TensorFlow accepts; its own where it does."""
+    # TensorFlow takes Age and age for one name.
+    alike = Counter(name.lower() for name in names)
     own = {
         name
         for name in names
         if name.isascii() and name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+        if alike[name.lower()] == 1
     } - {"self", "name"}
+    taken = {name.lower() for name in own}
     found = []
     for position, name in enumerate(names):
         made = f"input_{position}"
-        while name not in own and made in own:
+        while name not in own and made in taken:
             made += "_"
         found.append(name if name in own else made)
     return found

@@ -96,7 +96,9 @@ class Predictor {
     if (task.type === "number") return { prediction: found[row] };
     const width = task.classes.length;
     const chances = [...found.subarray(row * width, (row + 1) * width)];
-    const best = task.type === "binary" ? Number(chances[1] >= (threshold ?? 0.5)) : chances.indexOf(Math.max(...chances));
+    // Probabilities are float32, and so is the threshold in the graph.
+    const limit = Math.fround(threshold ?? 0.5);
+    const best = task.type === "binary" ? Number(chances[1] >= limit) : chances.indexOf(Math.max(...chances));
     const probabilities = Object.fromEntries(task.classes.map((label, place) => [label, chances[place]]));
     return { prediction: task.classes[best], probabilities };
   }

@@ -65,7 +65,8 @@ class Predictor {
 
   /** The outputs of the graph for columns that it takes as they are: Float32Array or arrays of texts. */
   async predictRaw(columns) {
-    const feed = {};
+    // Without a prototype, or a column called __proto__ would be lost.
+    const feed = Object.create(null);
     for (const { name, dtype, lower } of this.schema.columns) {
       const values = lower ? columns[name].map(lowerLatin) : columns[name];
       feed[name] = new this.#tensor(dtype, values, [values.length, 1]);

@@ -3,7 +3,7 @@
 const BLANKS = " \t\n\r\v\f\u00a0\ufeff";
 const FLOAT32_MAX = 3.4028234663852886e38;
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const ANSWERS = { true: true, 1: true, false: false, 0: false };
+const ANSWERS = new Map([["true", true], ["1", true], ["false", false], ["0", false]]);
 const DIGITS = /^[+]?(-?[0-9]+)(?:\.0*)?$/;
 
 /** Readers of the columns, in the order of the schema: each turns values into a column for the graph. */
@@ -70,7 +70,7 @@ function whole(value) {
 }
 
 function readText(text, rule) {
-  if (rule.type === "boolean") return ANSWERS[text.toLowerCase()] ?? null;
+  if (rule.type === "boolean") return ANSWERS.get(text.toLowerCase()) ?? null;
   if (rule.type === "date") return readDate(text, rule);
   const number = readNumber(text, rule);
   if (number === null || rule.type === "number") return number;
