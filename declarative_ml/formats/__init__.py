@@ -15,6 +15,7 @@ FORMATS: Shelf[Format] = Shelf(
         "tfjs": "declarative_ml.formats.tfjs:TFJS",
         "openvino": "declarative_ml.formats.openvino:OpenVINO",
         "tensorrt": "declarative_ml.formats.tensorrt:TensorRT",
+        "coreml": "declarative_ml.formats.coreml:CoreML",
         "sql": "declarative_ml.formats.sql:Sql",
         "mlflow": "declarative_ml.formats.mlflow:Mlflow",
     },
