@@ -92,6 +92,10 @@ class Format(Component):
     def precision(self) -> float:
         """The tolerance where the spec gives none: 1e-5 for float32."""
 
+    def reads(self) -> tuple[Path, ...]:
+        """The files of this machine that go into a conversion, if they are there: it ages with them."""
+        return ()
+
     def refuse(self, original: Original) -> str | None:
         """Why this graph cannot become this format, in words for a person; None: it can."""
         return None

@@ -60,6 +60,11 @@ class OnnxWeb(Format):
     def _runtime(self) -> Path | None:
         return Path(self.runtime).expanduser() if self.runtime is not None else None
 
+    def reads(self) -> tuple[Path, ...]:
+        """See Format.reads: the runtime."""
+        places = [self._runtime / name for name in RUNTIME_FILES] if self._runtime is not None else []
+        return tuple(place for place in places if place.is_file())
+
     def refuse(self, original: Original) -> str | None:
         """Texts that spaCy reads; a runtime that is not where it is said to be."""
         if read := [column.name for column in original.inputs if column.reading is not None]:

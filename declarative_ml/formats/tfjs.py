@@ -52,6 +52,10 @@ class TFJS(Format):
     def _runtime(self) -> Path | None:
         return Path(self.runtime).expanduser() if self.runtime is not None else None
 
+    def reads(self) -> tuple[Path, ...]:
+        """See Format.reads: the runtime."""
+        return (self._runtime,) if self._runtime is not None and self._runtime.is_file() else ()
+
     def refuse(self, original: Original) -> str | None:
         """Dates and texts; a runtime that is not where it is said to be."""
         if (reason := no_core(original)) is not None:

@@ -242,6 +242,7 @@ class _Builder:
                 inputs={**judged, "prepare": "prepare"},
                 components=(FORMATS.module(wanted.format),),
                 libraries=("onnxruntime", "onnx", "numpy", *wanted.libraries),
+                files=tuple(str(path) for path in wanted.reads()),
                 long=True,
             )
             for wanted in self.spec.convert

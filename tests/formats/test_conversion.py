@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from declarative_ml.api.convert import convert as convert_bundle
 from declarative_ml.api.convert import formats, parse_format
+from declarative_ml.api.planning import make_plan
 from declarative_ml.api.run import RunOptions, run_spec
 from declarative_ml.cli import dml
 from declarative_ml.core.errors import SpecError, StepFailed, UsageError
@@ -211,3 +212,14 @@ def test_a_column_with_the_name_of_a_tensor_is_refused_by_name(tmp_path):
     found = {item["name"]: (item["status"], item["reason"]) for item in report.result["conversions"]}
     assert found["onnx"][0] == "ok" and found["onnx-core"][0] == "refused"
     assert "called raw, scaled or codes" in found["onnx-core"][1]
+
+
+def test_a_conversion_ages_with_the_runtime_that_it_copies(tmp_path):
+    (tmp_path / "tf.min.js").write_text("one")
+    assert FORMATS.parse({"format": "tfjs", "runtime": str(tmp_path / "tf.min.js")}).reads() == (
+        tmp_path / "tf.min.js",
+    )
+    assert FORMATS.parse({"format": "tfjs", "runtime": str(tmp_path / "absent.js")}).reads() == ()
+    path = spec(tmp_path, [{"format": "tfjs", "runtime": str(tmp_path / "tf.min.js")}])
+    plan = make_plan(load_spec(path))
+    assert plan["convert.tfjs"].files == (str(tmp_path / "tf.min.js"),)
