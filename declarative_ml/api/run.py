@@ -18,7 +18,7 @@ from declarative_ml.core.errors import DmlError, MissingDependency, StepFailed, 
 from declarative_ml.core.optional import installed
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.engines.local import LocalEngine, RunResult
-from declarative_ml.formats.conversion import require_format
+from declarative_ml.formats.conversion import RESULT, Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
@@ -112,11 +112,12 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
 
 def _not_converted(result: dict[str, Any]) -> StepFailed | None:
     """The error for formats that were asked for and are not in the bundle; the model itself is there."""
-    absent = [item for item in result.get("conversions", []) if item["status"] not in ("ok", "unproven")]
+    conversions = [Conversion.model_validate(item) for item in result.get("conversions", [])]
+    absent = [item for item in conversions if not item.ships]
     if not absent:
         return None
     return StepFailed(
-        "; ".join(f"{item['name']}: {item['reason']}" for item in absent),
+        "; ".join(f"{item.name}: {item.reason}" for item in absent),
         hint="the model and its bundle are there; change or take out the format, or choose another model",
     )
 
@@ -210,9 +211,7 @@ def _finish(
         evaluated = read_json(artifacts["evaluate"] / "metrics.json")
         kept = ("metrics", "primary", "baselines", "intervals", "interval")
         result |= {name: evaluated[name] for name in kept}
-    conversions = [
-        read_json(artifacts[step] / "conversion.json") for step in artifacts if step.startswith("convert.")
-    ]
+    conversions = [read_json(artifacts[step] / RESULT) for step in artifacts if step.startswith("convert.")]
     if conversions:
         result["conversions"] = conversions
     if "package" in artifacts:

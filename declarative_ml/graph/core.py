@@ -46,6 +46,16 @@ def inner_nodes(node: Any) -> Iterator[Any]:
             yield from all_nodes(attribute.g)
 
 
+def tensors_read(node: Any) -> Iterator[str]:
+    """The names of the tensors that a node reads, by the graphs inside of it too."""
+    yield from node.input
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            for inner in attribute.g.node:
+                yield from tensors_read(inner)
+            yield from (value.name for value in attribute.g.output)
+
+
 def cut(model: ModelProto) -> Cut | None:
     """Both halves of a graph of ours; None where the core reads raw columns itself (terms of texts), or where
     a column has the name of a tensor between the two."""
@@ -76,17 +86,8 @@ def _behind(model: ModelProto, outputs: list[str], ends: frozenset[str]) -> list
         made = needed.intersection(node.output)
         if made and not made <= ends:
             nodes.append(node)
-            needed.update(_reads(node))
+            needed.update(tensors_read(node))
     return nodes[::-1]
-
-
-def _reads(node: Any) -> Iterator[str]:
-    yield from node.input
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            for inner in attribute.g.node:
-                yield from _reads(inner)
-            yield from (value.name for value in attribute.g.output)
 
 
 def _model(
@@ -101,7 +102,7 @@ def _model(
 
     types = {value.name: value for value in shape_inference.infer_shapes(whole).graph.value_info}
     types |= {value.name: value for value in whole.graph.output}
-    needed = {name for node in nodes for name in _reads(node)}
+    needed = {name for node in nodes for name in tensors_read(node)}
     constants = [tensor for tensor in whole.graph.initializer if tensor.name in needed]
     if inputs is None:
         inputs = [_renamed(types[tensor], kind) for tensor, kind in inputs_named.items()]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.graph.core import tensors_read
+
 if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto
@@ -253,18 +255,8 @@ class OnnxGraph:
         for node in reversed(self._nodes):
             if not needed.isdisjoint(node.output):
                 nodes.append(node)
-                needed |= _read_by(node)
+                needed.update(tensors_read(node))
         return nodes[::-1], needed
-
-
-def _read_by(node: Any) -> set[str]:
-    """The tensors that a node reads, by the graphs inside of it too."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        for inner in attribute.g.node if attribute.HasField("g") else ():
-            names |= _read_by(inner)
-        names |= {output.name for output in attribute.g.output}
-    return names
 
 
 def _value(name: str, dtype: str, shape: Sequence[int]) -> Any:

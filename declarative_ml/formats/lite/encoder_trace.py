@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from declarative_ml.graph.core import tensors_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +90,7 @@ class _Trace:
     def _unknown(self, node: NodeProto, width: int) -> list[Cell]:
         names = {
             name
-            for tensor in _reads(node)
+            for tensor in tensors_read(node)
             for cell in self._cells.get(tensor, ())
             for name in columns_of(cell)
         }
@@ -192,15 +194,6 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
     from onnx import helper
 
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def _reads(node: NodeProto) -> Iterable[str]:
-    """The tensors that a node reads, inside of it too."""
-    yield from node.input
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            for inner in attribute.g.node:
-                yield from _reads(inner)
 
 
 def _short(value: Any) -> float | str:

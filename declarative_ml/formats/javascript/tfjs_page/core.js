@@ -1,6 +1,6 @@
 // The model's graph in TensorFlow.js, behind the preprocessing of raw columns.
 
-import { columnReaders } from "./values.js";
+import { checkNames, columnReaders } from "./values.js";
 
 /** A predictor of contents: schema.json, preprocessing.json, model.json and weights.bin, with the module tfjs. */
 export async function createPredictor({ schema, preprocessing, model, weights }, tf) {
@@ -61,7 +61,7 @@ class Predictor {
 
   /** One answer for each row; a row is an object of column: value. */
   async predict(rows) {
-    rows.forEach((row, number) => this.#checkNames(row, number));
+    rows.forEach((row, number) => checkNames(this.schema.columns, row, number));
     const names = this.schema.columns.map((column) => column.name);
     const raw = names.map((name, place) => [name, this.#readers[place](rows.map((row) => row[name]))]);
     const found = await this.predictRaw(Object.fromEntries(raw));
@@ -101,15 +101,5 @@ class Predictor {
     const best = task.type === "binary" ? Number(chances[1] >= limit) : chances.indexOf(Math.max(...chances));
     const probabilities = Object.fromEntries(task.classes.map((label, place) => [label, chances[place]]));
     return { prediction: task.classes[best], probabilities };
-  }
-
-  #checkNames(row, number) {
-    const names = this.schema.columns.map((column) => column.name);
-    const absent = names.filter((name) => !Object.hasOwn(row, name));
-    if (absent.length) throw new RangeError(`row ${number + 1} lacks the column(s) ${absent.join(", ")}`);
-    const extra = Object.keys(row).filter((name) => !names.includes(name));
-    if (extra.length) {
-      throw new RangeError(`row ${number + 1} has columns that the model does not take: ${extra.join(", ")}`);
-    }
   }
 }

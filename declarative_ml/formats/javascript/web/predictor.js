@@ -1,6 +1,6 @@
 // Predicts with the model of this folder, in a browser or in Node: see predictor.d.ts.
 
-import { columnReaders } from "./values.js";
+import { checkNames, columnReaders } from "./values.js";
 
 /** Load the model. `url`: its folder, by default the one of this file. `ort`: onnxruntime-web, by default ./runtime. */
 export async function load(url = import.meta.url, ort = undefined) {
@@ -56,7 +56,7 @@ class Predictor {
 
   /** One answer for each row; a row is an object of column: value. */
   async predict(rows) {
-    rows.forEach((row, number) => this.#checkNames(row, number));
+    rows.forEach((row, number) => checkNames(this.schema.columns, row, number));
     const names = this.schema.columns.map((column) => column.name);
     const raw = names.map((name, place) => this.#readers[place](rows.map((row) => row[name])));
     const found = await this.predictRaw(Object.fromEntries(names.map((name, place) => [name, raw[place]])));
@@ -91,15 +91,5 @@ class Predictor {
     }
     const chances = classes.map((label, place) => [label, found.probabilities[row * classes.length + place]]);
     return { prediction: found.prediction[row], probabilities: Object.fromEntries(chances) };
-  }
-
-  #checkNames(row, number) {
-    const names = this.schema.columns.map((column) => column.name);
-    const absent = names.filter((name) => !Object.hasOwn(row, name));
-    if (absent.length) throw new RangeError(`row ${number + 1} lacks the column(s) ${absent.join(", ")}`);
-    const extra = Object.keys(row).filter((name) => !names.includes(name));
-    if (extra.length) {
-      throw new RangeError(`row ${number + 1} has columns that the model does not take: ${extra.join(", ")}`);
-    }
   }
 }

@@ -137,6 +137,17 @@ function asText(typed, rule) {
   return typed instanceof Date ? typed.toISOString().slice(0, rule.hasTime ? 19 : 10) : spelled(typed);
 }
 
+/** Throws RangeError for a row with columns too few or too many. */
+export function checkNames(columns, row, number) {
+  const names = columns.map((column) => column.name);
+  const absent = names.filter((name) => !Object.hasOwn(row, name));
+  if (absent.length) throw new RangeError(`row ${number + 1} lacks the column(s) ${absent.join(", ")}`);
+  const extra = Object.keys(row).filter((name) => !names.includes(name));
+  if (extra.length) {
+    throw new RangeError(`row ${number + 1} has columns that the model does not take: ${extra.join(", ")}`);
+  }
+}
+
 /** The spelling that the model was trained with: "3" for 3.0, else the shortest digits. */
 function spelled(value) {
   if (typeof value !== "number" || (Number.isInteger(value) && Math.abs(value) < 1e16)) return String(value);
