@@ -14,7 +14,7 @@ from typing import Any
 from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import read_json, write_json, write_text
-from declarative_ml.core.errors import DmlError, MissingDependency, StepFailed, UsageError
+from declarative_ml.core.errors import DmlError, GateFailed, MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
 from declarative_ml.engines.events import Event, Listener, silent
 from declarative_ml.engines.local import LocalEngine, RunResult
@@ -22,6 +22,8 @@ from declarative_ml.formats.conversion import RESULT, Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
+from declarative_ml.steps.context import skip_reason
+from declarative_ml.steps.verdict import JUDGES, read_verdict
 from declarative_ml.text.pipelines import find_pipeline
 
 
@@ -107,7 +109,19 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         "result": result,
     }
     write_json(folder / RUN_FILE, record)
-    return RunReport(result, folder, outcome.error or _not_converted(result), states=states)
+    return RunReport(
+        result, folder, outcome.error or _rejected(result) or _not_converted(result), states=states
+    )
+
+
+def _rejected(result: dict[str, Any]) -> GateFailed | None:
+    """The error for a model that did not pass; its bundle and report are there to look at."""
+    if result["status"] != "gate_failed":
+        return None
+    return GateFailed(
+        "; ".join(result["faults"]),
+        hint="the report shows the numbers; nothing was converted, registered or promoted",
+    )
 
 
 def _not_converted(result: dict[str, Any]) -> StepFailed | None:
@@ -211,9 +225,16 @@ def _finish(
         evaluated = read_json(artifacts["evaluate"] / "metrics.json")
         kept = ("metrics", "primary", "baselines", "intervals", "interval")
         result |= {name: evaluated[name] for name in kept}
-    conversions = [read_json(artifacts[step] / RESULT) for step in artifacts if step.startswith("convert.")]
+    conversions = [
+        read_json(folder / RESULT)
+        for step, folder in artifacts.items()
+        if step.startswith("convert.") and skip_reason(folder) is None
+    ]
     if conversions:
         result["conversions"] = conversions
+    faults = [fault for judge in JUDGES if judge in artifacts for fault in read_verdict(artifacts[judge])]
+    if faults and result["status"] == "ok":
+        result |= {"status": "gate_failed", "faults": faults}
     if "package" in artifacts:
         bundle = folder / "bundle"
         _copy(artifacts["package"], bundle)

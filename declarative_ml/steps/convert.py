@@ -4,6 +4,7 @@ files/            the conversion, where it may be used
 conversion.json   how it ended (formats.conversion.Conversion)
 
 A conversion that is refused, differs or fails does not end the run: nothing that was learned is lost by it.
+A model that a gate or test speaks against is not converted.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from declarative_ml.core.task import Task
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion, convert
-from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST, TRAIN
+from declarative_ml.steps.verdict import REJECTED, faults
 from declarative_ml.store.bundle import Input
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ _LATE = "resources.time left no time for it; dml convert does it later"
 def run(context: StepContext) -> None:
     """Write the files and how it went."""
     wanted = FORMATS.parse(context.params["format"])
+    if faults(context):
+        write_json(context.out / SKIPPED, {"reason": REJECTED})
+        return
     assembly = context.read("assemble", "assembly.json")
     dtypes = {item["name"]: item["dtype"] for item in assembly["inputs"]}
     original = Original(

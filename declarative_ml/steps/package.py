@@ -6,7 +6,7 @@ from pathlib import Path
 
 from declarative_ml.core.atomic import read_json
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
-from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.table import read_schema
 from declarative_ml.store.bundle import MODEL, REFERENCE, write_bundle
 
@@ -51,6 +51,8 @@ def run(context: StepContext) -> None:
 
 def conversion_files(folder: Path) -> dict[str, Path]:
     """The files of a conversion by their names in the bundle; none where it may not be used."""
+    if skip_reason(folder) is not None:
+        return {}
     found = Conversion.model_validate(read_json(folder / RESULT))
     root = folder / FILES
     if not found.ships:

@@ -231,7 +231,7 @@ def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any
 def _conversions(context: StepContext) -> list[ConversionResult]:
     found = []
     for role in context.inputs:
-        if not role.startswith("convert."):
+        if not role.startswith("convert.") or skip_reason(context.inputs[role]) is not None:
             continue
         item = Conversion.model_validate(context.read(role, RESULT))
         about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}

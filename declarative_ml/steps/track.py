@@ -10,6 +10,7 @@ from declarative_ml.core.versions import library_version
 from declarative_ml.graph.plan import Step
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.report import curves, tunings
+from declarative_ml.steps.verdict import faults
 from declarative_ml.store.bundle import MODEL, Bundle
 from declarative_ml.trackers import TRACKERS
 from declarative_ml.trackers.base import NestedRun, TrackContent, Tracker
@@ -30,6 +31,7 @@ def content(context: StepContext) -> TrackContent:
     bundle = Bundle.open(context.inputs["package"])
     manifest, track = bundle.manifest, context.params["track"]
     background = bundle.reference()["background"]
+    rejected = bool(faults(context))
     return TrackContent(
         key=context.key,
         experiment=track["experiment"] or manifest.name,
@@ -41,6 +43,7 @@ def content(context: StepContext) -> TrackContent:
             "dml.spec_digest": manifest.spec_digest,
             "dml.data_fingerprint": manifest.data_fingerprint,
             "dml.version": library_version("declarative-ml"),
+            "dml.passed": "false" if rejected else "true",
         },
         description=manifest.description,
         curves=curves(context),
@@ -55,7 +58,7 @@ def content(context: StepContext) -> TrackContent:
         example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
         requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
         nested=_trials(context),
-        register_as=track["register_as"],
+        register_as=None if rejected else track["register_as"],
     )
 
 
