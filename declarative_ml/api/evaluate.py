@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str, Any]:
-    """All metrics of the model on the rows of a file, and by value of the slice columns; with prediction
-    intervals, `interval` says how many rows they cover (see learning.coverage).
+def evaluate(
+    bundle: Bundle, data: str | pa.Table, slices: Sequence[str] = (), *, shaped: bool = False
+) -> dict[str, Any]:
+    """All metrics of the model on the rows of a file or table, and by value of the slice columns; with
+    prediction intervals, `interval` says how many rows they cover (see learning.coverage).
 
-    Rows without a target are left out. Raises DataError when the file has no target column, or labels
-    that the model does not know.
+    `shaped`: data.sql has been applied to the rows. Rows without a target are left out. Raises DataError
+    when the rows have no target column, or labels that the model does not know.
     """
     import numpy as np
 
@@ -37,7 +39,7 @@ def evaluate(bundle: Bundle, data: str, slices: Sequence[str] = ()) -> dict[str,
     ends: list[np.ndarray] = []
     labels: dict[str, list[str]] = {name: [] for name in slices}
     skipped = 0
-    for batch in model_rows(bundle, read(data)):
+    for batch in model_rows(bundle, read(data), shaped=shaped):
         require_columns(batch.schema.names, [bundle.manifest.task.target, *slices])
         truth, present = _truth(bundle, batch)
         skipped += int((~present).sum())

@@ -15,6 +15,7 @@ from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 MAX_ROWS = 1_000
 _EXPLANATION = "explanation.json"
@@ -44,16 +45,25 @@ def stored(bundle: Bundle) -> dict[str, Any]:
 
 
 def explain(
-    bundle: Bundle, *, row: str | None = None, rows: str | None = None, seed: int | None = None
+    bundle: Bundle,
+    *,
+    row: str | None = None,
+    rows: str | pa.Table | None = None,
+    seed: int | None = None,
+    shaped: bool = False,
 ) -> dict[str, Any]:
-    """SHAP values of one row given as JSON, or of the rows of a file (the first 1,000 of them).
+    """SHAP values of one row given as JSON, or of the rows of a file or table (the first 1,000 of them);
+    what the run has stored where neither is given.
 
     `seed` is that of the run unless given: for the rows that the run explained, the values are equal.
-    Columns that the JSON leaves out are missing. Raises UsageError for JSON that is not an object,
-    DataError for values that do not fit and for a file without rows.
+    Columns that the JSON leaves out are missing. `shaped`: data.sql has been applied to the rows.
+    Raises UsageError for JSON that is not an object, DataError for values that do not fit and where
+    there are no rows.
     """
+    if row is None and rows is None:
+        return stored(bundle)
     scorer = Scorer(bundle)
-    inputs = _row_inputs(scorer, row) if row is not None else _file_inputs(scorer, str(rows))
+    inputs = _table_inputs(scorer, rows, shaped=shaped) if rows is not None else _row_inputs(scorer, str(row))
     seed = _seed(bundle) if seed is None else seed
     found = explain_inputs(scorer, inputs, budget=DEFAULT_BUDGET, seed=seed)
     outputs = output_names(scorer.task)
@@ -84,21 +94,21 @@ def _row_inputs(scorer: Scorer, row: str) -> dict[str, np.ndarray]:
     return scorer.raw_rows([complete])[0]
 
 
-def _file_inputs(scorer: Scorer, path: str) -> dict[str, np.ndarray]:
+def _table_inputs(scorer: Scorer, rows: str | pa.Table, *, shaped: bool) -> dict[str, np.ndarray]:
     import numpy as np
 
     from declarative_ml.api.predict import model_rows, read
 
     parts: list[dict[str, np.ndarray]] = []
     count = 0
-    for batch in model_rows(scorer.bundle, read(path)):
+    for batch in model_rows(scorer.bundle, read(rows), shaped=shaped):
         part = batch.slice(0, MAX_ROWS - count)
         parts.append(raw_inputs(scorer, part, first_row=count + 1))
         count += part.num_rows
         if count >= MAX_ROWS:
             break
     if not count:
-        raise DataError(f"{path} has no rows")
+        raise DataError(f"{rows if isinstance(rows, str) else 'the table'} has no rows")
     return {name: np.concatenate([part[name] for part in parts]) for name in scorer.columns}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ class StepState:
 def make_plan(loaded: LoadedSpec) -> Plan:
     """The Plan of a loaded spec."""
     return build_plan(loaded.spec, spec_digest=loaded.digest, folder=loaded.path.resolve().parent)
+
+
+def inspect_spec(loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, list[StepState]]:
+    """The Plan of a loaded spec, and what would happen to each step if it ran now in its workspace."""
+    plan, workspace = make_plan(loaded), Workspace.beside(loaded.path, store)
+    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
+    digests, last = workspace.digests(source_files(plan)), workspace.last_documents(loaded.path)
+    return plan, inspect_plan(plan, workspace, digests, threads, last, budget_of(loaded.spec))
 
 
 def budget_of(spec: Spec, started: float | None = None) -> Budget | None:

@@ -47,21 +47,28 @@ def predict(
     return write(scored, output)
 
 
-def read(data: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, or of CSV on stdin for `-`."""
+def read(data: str | pa.Table) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, of CSV on stdin for `-`, or of a table in memory, which may be empty."""
+    if not isinstance(data, str):
+        import pyarrow as pa
+
+        return iter(data.to_batches() or [pa.RecordBatch.from_pylist([], schema=data.schema)])
     if data == "-":
         return _stdin()
     return FileSource(type="file", path=data).resolved(Path.cwd()).batches()
 
 
-def model_rows(bundle: Bundle, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def model_rows(
+    bundle: Bundle, batches: Iterator[pa.RecordBatch], *, shaped: bool = False
+) -> Iterator[pa.RecordBatch]:
     """The rows as the model knows them: after a row-wise `data.sql`, where the spec has one.
 
     SQL that mixes rows or joins sources cannot be re-run on new rows: they must have the shaped columns
-    already. Raises DataError when they do not, UsageError when raw and shaped rows look alike.
+    already. Raises DataError when they do not, UsageError when raw and shaped rows look alike. With `shaped`
+    the rows are known to have been through it.
     """
     sql = bundle.manifest.sql
-    if sql is None:
+    if sql is None or shaped:
         return batches
     from declarative_ml.api.row_sql import apply_row_sql, mixes_rows
 

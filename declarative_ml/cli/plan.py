@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -38,8 +37,7 @@ def command(
     no_data: bool,
 ) -> None:
     """Show the execution graph of SPEC: each step, cached or to run, and why."""
-    from declarative_ml.api.planning import budget_of, inspect_plan, make_plan, source_files
-    from declarative_ml.api.workspace import Workspace
+    from declarative_ml.api.planning import inspect_spec, make_plan
     from declarative_ml.core.atomic import write_json
     from declarative_ml.planner.views import as_mermaid
     from declarative_ml.spec.document import LEAST_SECONDS
@@ -56,15 +54,11 @@ def command(
         return print_json(plan.model_dump(mode="json"))
     if form == "mermaid":
         return click.echo(as_mermaid(plan))
-    workspace = Workspace.beside(loaded.path, store)
-    digests = {} if no_data else workspace.digests(source_files(plan))
     if no_data:
         for step in plan.steps:
             click.echo(f"{step.id:<28} {step.title}")
         return None
-    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
-    last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, threads, last, budget_of(loaded.spec))
+    _, states = inspect_spec(loaded, store)
     width = max(len(state.step.id) for state in states)
     names = {"cached": "cached", "skipped": "skipped", "run": "to run", "unknown": "to run"}
     for state in states:

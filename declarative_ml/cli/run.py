@@ -55,8 +55,8 @@ def command(
 
     What is cached is not run again; a killed run resumes with the same command.
     """
+    from declarative_ml.api.progress import Progress
     from declarative_ml.api.run import RunOptions, run_spec
-    from declarative_ml.cli.progress import Progress
     from declarative_ml.spec.load import load_spec
 
     loaded = load_spec(

@@ -20,8 +20,8 @@ def command(plan: str, step_id: str, store: str | None, quiet: bool) -> None:
 
     What it needs must be there: run the steps before it first, in any process that shares the store.
     """
+    from declarative_ml.api.progress import Progress
     from declarative_ml.api.step import run_step
-    from declarative_ml.cli.progress import Progress
 
     with Progress(enabled=not quiet) as progress:
         status = run_step(

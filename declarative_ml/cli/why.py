@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from declarative_ml.cli.options import spec_options
@@ -15,19 +13,12 @@ from declarative_ml.cli.options import spec_options
 @spec_options
 def command(step: str, spec: str, profile: str | None, overrides: tuple[str, ...], store: str | None) -> None:
     """Say why STEP (an id, a kind, or the start of an id) of SPEC would run, or not."""
-    from declarative_ml.api.planning import budget_of, inspect_plan, make_plan, source_files
+    from declarative_ml.api.planning import inspect_spec
     from declarative_ml.api.run import matching_steps
-    from declarative_ml.api.workspace import Workspace
     from declarative_ml.spec.load import load_spec
 
     loaded = load_spec(spec, profile=profile, overrides=overrides, data=True)
-    plan = make_plan(loaded)
-    workspace = Workspace.beside(loaded.path, store)
-    digests = workspace.digests(source_files(plan))
-    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
-    states = inspect_plan(
-        plan, workspace, digests, threads, workspace.last_documents(loaded.path), budget_of(loaded.spec)
-    )
+    plan, states = inspect_spec(loaded, store)
     wanted = matching_steps(plan, step)
     for state in states:
         if state.step.id in wanted:

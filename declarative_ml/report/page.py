@@ -61,11 +61,13 @@ def render_report(content: ReportContent) -> str:
 
 def render_plots(content: ReportContent) -> dict[str, str]:
     """The charts as SVG files of their own, by name: for trackers and documents."""
-    style = f"<style>{_style()}</style>"
-    return {
-        f"{figure.name}.svg": figure.svg.replace(">", f">{style}", 1)
-        for figure in (*figures(content), *curve_figures(content.curves))
-    }
+    drawn = (*figures(content), *curve_figures(content.curves))
+    return {f"{figure.name}.svg": styled(figure.svg) for figure in drawn}
+
+
+def styled(svg: str) -> str:
+    """A chart as SVG that needs no page around it: with its colours and fonts inside."""
+    return svg.replace(">", f"><style>{_style()}</style>", 1)
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from declarative_ml.core.errors import DataError
+from declarative_ml.scoring.plain_columns import plain_columns
 from declarative_ml.scoring.scorer import Predictions, Scorer
 from declarative_ml.store.bundle import Bundle
 
@@ -51,75 +51,7 @@ class Estimator:
         return answer
 
     def _score(self, X: object) -> Predictions:
-        return self.scorer.predict_columns(self._columns(X), ignore_extra=True)
-
-    def _columns(self, X: Any) -> Mapping[str, Sequence[Any]]:
-        """The columns of whatever `X` is, each a list of plain values with None for missing."""
-        if isinstance(X, np.ndarray):
-            return self._of_array(X)
-        if isinstance(X, Mapping):
-            return {str(name): _values(column) for name, column in X.items()}
-        if isinstance(X, Sequence) and not isinstance(X, (str, bytes)):
-            return self._of_rows(X)
-        if hasattr(X, "column_names") and hasattr(X, "to_pydict"):  # pyarrow.Table
-            return dict(zip(X.column_names, (column.to_pylist() for column in X.columns)))
-        if hasattr(X, "schema") and hasattr(X, "to_pydict"):  # pyarrow.RecordBatch
-            return dict(zip(X.schema.names, (column.to_pylist() for column in X.columns)))
-        if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # pandas, polars
-            return self._of_frame(X)
-        raise DataError(
-            f"a {type(X).__name__} is no table",
-            hint="Give a DataFrame, an Arrow table, a dict of columns, a list of dicts or a 2-D array.",
-        )
-
-    def _of_frame(self, X: Any) -> dict[str, Sequence[Any]]:
-        names = [name for name in X.columns if str(name) in self.scorer.columns]
-        if twice := sorted(
-            {str(name) for name in names if [str(other) for other in names].count(str(name)) > 1}
-        ):
-            raise DataError(
-                f"the table has several columns called {', '.join(map(repr, twice))}",
-                hint="Give each column a name of its own.",
-            )
-        return {str(name): _values(X[name]) for name in names}
-
-    def _of_array(self, X: np.ndarray) -> dict[str, Sequence[Any]]:
-        if X.ndim != 2:
-            raise DataError(
-                f"the array has {X.ndim} dimension(s), not 2: rows and columns",
-                hint="One row is X.reshape(1, -1).",
-            )
-        if X.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"the array has {X.shape[1]} columns, the model takes {self.n_features_in_}",
-                hint=f"In this order: {', '.join(self.scorer.columns)}.",
-            )
-        return {name: _values(X[:, place]) for place, name in enumerate(self.scorer.columns)}
-
-    def _of_rows(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
-        for number, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                raise DataError(
-                    f"row {number + 1} is {row!r}, not a mapping of column to value",
-                    hint="Rows without names go in a two-dimensional numpy array.",
-                )
-            if absent := [name for name in self.scorer.columns if name not in row]:
-                raise DataError(
-                    f"row {number + 1} lacks the column(s) {', '.join(map(repr, absent))}",
-                    hint="Send None where a value is not known.",
-                )
-        return {name: [row[name] for row in rows] for name in self.scorer.columns}
-
-
-def _values(column: Any) -> list[Any]:
-    """Plain values of a column; what pandas calls missing (NaN, NaT, NA) is None."""
-    found = column.tolist() if hasattr(column, "tolist") else list(column)
-    return [None if _is_missing(value) else value for value in found]
-
-
-def _is_missing(value: Any) -> bool:
-    # By name: the wrapper works without pandas.
-    return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+        return self.scorer.predict_columns(plain_columns(X, self.scorer.columns), ignore_extra=True)
 
 
 def _as_array(labels: Sequence[Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Live progress on stderr: a bar for each running step, a line for each finished one."""
+"""Live progress: a bar for each running step, a line for each finished one. On stderr, or in a notebook."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import click
-
-from declarative_ml.cli.options import seconds
+from declarative_ml.core.optional import installed
+from declarative_ml.report.wording import seconds
 
 if TYPE_CHECKING:
     from declarative_ml.api.planning import StepState
@@ -20,7 +19,8 @@ _ENDS = {"run": "done", "skipped": "skipped", "failed": "failed"}
 
 
 class Progress:
-    """Listens to a run's events. Bars on a terminal, plain lines elsewhere, nothing when disabled."""
+    """Listens to a run's events. Bars on a terminal and in notebooks that can draw them, plain lines
+    elsewhere, nothing when disabled."""
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
@@ -44,8 +44,8 @@ class Progress:
         if not self.enabled:
             return
         running = sum(state.state in ("run", "unknown") for state in states)
-        click.echo(f"{plan.name}: {running} of {len(states)} steps to run", err=True)
-        if not sys.stderr.isatty():
+        _say(f"{plan.name}: {running} of {len(states)} steps to run")
+        if not _can_draw():
             return
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -100,4 +100,18 @@ class Progress:
         if self._live is not None:
             self._live.console.print(line, highlight=False, markup=False)
         else:
-            click.echo(line, err=True)
+            _say(line)
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def _can_draw() -> bool:
+    # Rich draws bars in a notebook by the widgets of this library.
+    return sys.stderr.isatty() or (_in_notebook() and installed("ipywidgets"))
+
+
+def _say(line: str) -> None:
+    """One line; on stdout in a notebook, which shows stderr as an error."""
+    print(line, file=sys.stdout if _in_notebook() else sys.stderr, flush=True)
