@@ -64,17 +64,18 @@ check: $(READY)
 
 # Generated files, each with the command that writes it. OUT is where they go.
 OUT ?= .
-GENERATED := schemas/spec.v1.json schemas/plan.v1.json schemas/bundle.v1.json docs/errors.md docs/reference.md docs/commands.md
+GENERATED := schemas/spec.v1.json schemas/plan.v1.json schemas/bundle.v1.json docs/errors.md docs/reference.md docs/commands.md docs/python.md
 
 regen: $(READY)
 	$(BIN)/python -m declarative_ml.spec.schema $(OUT)/schemas
 	$(BIN)/python -m declarative_ml.spec.codes $(OUT)/docs/errors.md
 	$(BIN)/python -m declarative_ml.spec.reference $(OUT)/docs/reference.md
 	$(BIN)/python -m declarative_ml.cli.synopsis $(OUT)/docs/commands.md
+	$(BIN)/python -m declarative_ml.api.reference $(OUT)/docs/python.md
 
 regen-check: $(READY)
 	rm -rf build/regen && mkdir -p build/regen/schemas build/regen/docs
-	cp docs/commands.md build/regen/docs
+	cp docs/commands.md docs/python.md build/regen/docs
 	$(MAKE) --no-print-directory regen OUT=build/regen
 	@for file in $(GENERATED); do \
 	  diff -u $$file build/regen/$$file || { echo "$$file is out of date: run 'make regen'"; exit 1; }; \

@@ -93,6 +93,32 @@ def test_help_loads_no_pydantic_and_no_numpy(tmp_path: Path) -> None:
     assert loaded_by("--help", folder=tmp_path) & {"pydantic", "numpy", "pyarrow", "duckdb", "yaml"} == set()
 
 
+def imported_by(code: str, folder: Path) -> set[str]:
+    """The top-level modules in memory after `code`."""
+    seen = "sorted({name.partition('.')[0] for name in sys.modules})"
+    probe = f"{code}\nimport json, sys\nprint(json.dumps({seen}))"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_package_alone_costs_nothing(tmp_path: Path) -> None:
+    third_party = {"pydantic", "numpy", "pyarrow", "duckdb", "yaml", "click", "rich", "pygments"}
+    assert imported_by("import declarative_ml", tmp_path) & (HEAVY | third_party) == set()
+
+
+def test_planning_from_python_loads_nothing_heavy(spec: Path) -> None:
+    code = """
+import declarative_ml as dml
+spec = dml.load("spec.yaml")
+assert dml.validate("spec.yaml").ok and len(dml.plan(spec)) > 5
+dml.plan(spec)._repr_html_(), spec._repr_html_(), dml.why("split", spec), dml.runs(), dml.doctor()
+"""
+    assert imported_by(code, spec.parent) & HEAVY == set()
+
+
 def test_the_probe_sees_heavy_libraries(spec: Path) -> None:
     """The check above can fail: a run loads what it needs."""
     modules = loaded_by("run", "spec.yaml", "--until", "baseline.assemble", "--quiet", folder=spec.parent)

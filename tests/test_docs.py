@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
 from itertools import takewhile
 from pathlib import Path
@@ -13,6 +17,8 @@ import jsonschema
 import pytest
 import yaml
 
+import declarative_ml
+from declarative_ml.api.reference import with_reference
 from declarative_ml.cli import VERBS, dml
 from declarative_ml.cli.synopsis import with_synopses
 from declarative_ml.core.errors import DmlError, SpecError
@@ -44,6 +50,7 @@ def label(path: Path) -> str:
         ("docs/errors.md", codes_page),
         ("docs/reference.md", reference_page),
         ("docs/commands.md", lambda: with_synopses((DOCS / "commands.md").read_text())),
+        ("docs/python.md", lambda: with_reference((DOCS / "python.md").read_text())),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -171,6 +178,32 @@ def test_commands_in_the_pages_exist() -> None:
                 if verb not in VERBS:
                     unknown.append(f"{label(page)}: dml {verb}")
     assert unknown == []
+
+
+@pytest.mark.slow
+def test_python_in_the_pages_runs(tmp_path: Path) -> None:
+    """The blocks of docs/python.md, one after the other, as a person who follows the page would run them."""
+    for name in ("titanic.csv", "new.csv"):
+        shutil.copy(ROOT / "examples" / "titanic" / name, tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "page.py"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "DML016 unknown type 'lightgb' in model did you mean 'lightgbm'?" in done.stdout
+
+
+def test_every_name_of_the_python_api_is_in_its_table() -> None:
+    """The hand-written table of verbs names functions that are there."""
+    page = (
+        (DOCS / "python.md").read_text().partition("## Verbs and functions")[2].partition("## Reference")[0]
+    )
+    named = set(re.findall(r"`dml\.(\w+)", page))
+    assert named <= set(declarative_ml.__all__)
+    functions = {name for name in declarative_ml.__all__ if name.islower() and name not in ("open", "load")}
+    assert functions - {"__version__"} <= named
 
 
 def test_index_lists_every_page() -> None:

@@ -39,6 +39,7 @@ VERBS = {
     "ui": "Open MLflow on this workspace",
     "diff": "What differs between two specs, and which steps would run again",
     "template": "List, show, use and lock templates",
+    "export": "Write a notebook about a spec, a run or a bundle",
     "migrate": "Bring specs to the current version of the format",
     "schema": "Print the JSON Schema of a spec, a plan or a bundle",
     "step": "Run one step of a plan file (what a pod does)",

@@ -14,11 +14,11 @@ _STYLE = """<style>
 .dml-box{font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;max-width:1040px}
 .dml-box .scroll{overflow-x:auto}
 .dml-box table{border-collapse:collapse;margin:.3em 0 .6em}
-.dml-box th,.dml-box td{padding:3px 16px 3px 0;text-align:left;white-space:nowrap;background:none;
+.dml-box th,.dml-box td{padding:3px 16px 3px 0;text-align:left!important;white-space:nowrap;background:none;
 border:0;border-bottom:1px solid rgba(128,128,128,.28);font-weight:400}
 .dml-box thead th{font-weight:600}
-.dml-box .n{text-align:right;font-variant-numeric:tabular-nums}
-.dml-box .long{white-space:normal;min-width:14em}
+.dml-box .n{text-align:right!important;font-variant-numeric:tabular-nums}
+.dml-box .long{white-space:normal;overflow-wrap:anywhere;min-width:12em}
 .dml-box .quiet{opacity:.72}
 .dml-box .bar{display:inline-block;height:.7em;border-radius:2px;background:#2b7fb3}
 .dml-box .bar.less{background:#c2574b}
@@ -62,12 +62,16 @@ def paragraph(text: object) -> Drawn:
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], *, left: Sequence[int] = (0,), long: int = -1
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    left: Sequence[int] = (0,),
+    long: Sequence[int] = (),
 ) -> Drawn:
-    """A table; cells are right-aligned but in the columns of `left`. The column `long` may break."""
+    """A table; cells are right-aligned but in the columns of `left`. Lines break in those of `long`."""
 
     def kind(place: int) -> str:
-        if place == long:
+        if place in long:
             return ' class="long"'
         return "" if place in left else ' class="n"'
 

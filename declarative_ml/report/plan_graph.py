@@ -72,7 +72,8 @@ def _boxes(steps: Sequence[StepResult]) -> list[_Box]:
 
 def _status(members: Sequence[StepResult]) -> str:
     found = {member.status for member in members}
-    return next((status for status in ("failed", "run", "skipped", "cached") if status in found), "")
+    known = ("failed", "run", "skipped", "cached")
+    return next((status for status in (*known, *sorted(found)) if status in found), "")
 
 
 def _detail(members: Sequence[StepResult]) -> str:

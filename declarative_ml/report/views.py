@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,14 @@ from declarative_ml.report.charts import Figure, figures
 from declarative_ml.report.content import MemberResult, ReportContent, StepResult
 from declarative_ml.report.fragments import Drawn, bar, box, grid, heading, paragraph, picture, table
 from declarative_ml.report.page import styled
-from declarative_ml.report.plan_graph import plan_graph
+from declarative_ml.report.plan_graph import FOLD, plan_graph
 
 TONES = {"ok": "good", "failed": "bad", "gate_failed": "bad"}
 """Status of a run -> tone of its tag."""
 MAX_BARS = 20
 """Features that an explanation shows, the strongest first."""
+MAX_OPTION = 160
+"""Characters of an option's value."""
 
 
 def metrics_table(result: Mapping[str, Any]) -> Drawn:
@@ -30,7 +33,7 @@ def metrics_table(result: Mapping[str, Any]) -> Drawn:
     intervals = (result.get("intervals") or {}).get("test", {})
     header = ["metric", *parts, *(["95 % interval"] if intervals else []), *baselines]
     rows = []
-    for name in next(iter(parts.values())):
+    for name in sorted(next(iter(parts.values())), key=lambda name: name != result.get("primary")):
         row = [wording.metric_title(name), *(wording.number(scores.get(name)) for scores in parts.values())]
         row += [wording.interval(intervals.get(name))] if intervals else []
         rows.append([*row, *(wording.number(scores.get(name)) for scores in baselines.values())])
@@ -60,7 +63,7 @@ def leaderboard_view(members: Sequence[MemberResult], metric: str) -> str:
         shown.remove(8)
     cut = [[row[place] for place in shown] for row in rows]
     left = [shown.index(place) for place in (0, 4) if place in shown]
-    long = shown.index(8) if 8 in shown else -1
+    long = [shown.index(8)] if 8 in shown else []
     return box(table([header[place] for place in shown], cut, left=left, long=long))
 
 
@@ -141,3 +144,20 @@ def contributions_view(base: float, prediction: float, values: Mapping[str, floa
     ]
     title = heading(of, f"{wording.number(base)} on average, {wording.number(prediction)} here")
     return box(title, table(["column", "SHAP value", ""], rows, left=(0, 2)))
+
+
+def options_table(options: Mapping[str, Sequence[Any]]) -> Drawn:
+    """Options that differ: dotted path, value before and after."""
+    rows = [[path, *map(_option, pair)] for path, pair in options.items()]
+    return table(["option", "before", "after"], rows, left=(0, 1, 2), long=(1, 2)) if rows else Drawn()
+
+
+def _option(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "–" if value is None else wording.shortened(text, MAX_OPTION)
+
+
+def steps_table(steps: Mapping[str, str]) -> Drawn:
+    """Steps that run again and why; the folds of one model are told together."""
+    rows = {FOLD.sub(r"\1*", step): FOLD.sub(r"\1*", why) for step, why in steps.items()}
+    return table(["step", "why"], rows.items(), left=(0, 1))

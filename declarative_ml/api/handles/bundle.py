@@ -70,6 +70,18 @@ class Bundle:
         return dict(self.manifest.metrics)
 
     @property
+    def evaluation(self) -> Evaluation:
+        """What the run measured on its test rows, slices included. UsageError where there were none."""
+        import json
+
+        name = "metrics.json"
+        found = json.loads(self.stored.read(name)) if name in self.manifest.files else {"metrics": {}}
+        if "test" not in found["metrics"]:
+            raise UsageError(f"{self.path} tells of no test rows", hint="measure it: evaluate(table)")
+        kept = {"rows": found["rows"]["test"], "metrics": found["metrics"]["test"], "slices": found["slices"]}
+        return Evaluation.of(kept)
+
+    @property
     def estimator(self) -> Estimator:
         """The model with the interface of scikit-learn's estimators."""
         from declarative_ml.scoring.estimator import Estimator

@@ -15,6 +15,7 @@ class Problems:
     """Everything that is wrong with one spec or several, and what is doubtful."""
 
     found: tuple[Problem, ...]
+    """In the order of the file; each has `code`, `severity`, `message`, `hint`, `file`, `line`, `column`."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """The texts of templates that are not on this machine under the name that problems give them."""
 
@@ -57,10 +58,13 @@ class Evaluation:
     """A model measured on labelled rows."""
 
     rows: int
+    """Those that have a target."""
     metrics: Mapping[str, float | None]
+    """Metric -> value; None where these rows do not define it."""
     slices: Sequence[Mapping[str, Any]]
     """Each with `slice`, `rows` and `metrics`."""
-    found: Mapping[str, Any]
+    found: Mapping[str, Any] = field(repr=False)
+    """What `dml evaluate --format json` prints."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Evaluation:
@@ -147,7 +151,9 @@ class Leaderboard:
     """The candidates of a run, the best first."""
 
     metric: str
+    """What `score` and `interval` are, on the rows that the folds held out."""
     members: tuple[MemberResult, ...]
+    """Each with `name`, `score`, `interval`, `weight`, `loss`, `seconds`, `size`, `latency`, `reason`."""
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """One dict a candidate: name, score, interval, weight, loss, seconds, size, latency, reason."""
@@ -170,10 +176,12 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view that only notebooks show; `html` holds it."""
+    """A view that notebooks show."""
 
     title: str
+    """What it shows."""
     html: str
+    """A fragment that stands alone."""
 
     def __repr__(self) -> str:
         return f"<{self.title}: shown in notebooks>"
@@ -212,6 +220,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         from declarative_ml.report.fragments import box, heading, table
+        from declarative_ml.report.views import options_table
         from declarative_ml.report.wording import number
 
         rows = [
@@ -220,7 +229,7 @@ class Comparison:
             for name, (old, new, change) in metrics.items()
         ]
         title = heading("same model" if self.same_model else "runs compared")
-        return box(title, table(["", *self.found["runs"], "difference"], rows), _options_table(self.options))
+        return box(title, table(["", *self.found["runs"], "difference"], rows), options_table(self.options))
 
 
 @dataclass(frozen=True)
@@ -243,24 +252,13 @@ class Difference:
         return f"<Difference: {len(self.options)} option(s), {len(self.steps)} step(s) run again>"
 
     def _repr_html_(self) -> str:
-        from declarative_ml.report.fragments import box, heading, table
+        from declarative_ml.report.fragments import box, heading
+        from declarative_ml.report.views import options_table, steps_table
 
         if not self.options:
             return box(heading("the specs mean the same"))
-        steps = [heading("steps that run again"), table(["step", "why"], self.steps.items(), left=(0, 1))]
-        return box(heading("options"), _options_table(self.options), *(steps if self.steps else []))
-
-
-def _options_table(options: Mapping[str, Sequence[Any]]) -> str:
-    import json
-
-    from declarative_ml.report.fragments import Drawn, table
-
-    rows = [
-        [path, *(json.dumps(value, ensure_ascii=False, default=str) for value in pair)]
-        for path, pair in options.items()
-    ]
-    return table(["option", "before", "after"], rows, left=(0, 1, 2)) if rows else Drawn()
+        steps = [heading("steps that run again"), steps_table(self.steps)]
+        return box(heading("options"), options_table(self.options), *(steps if self.steps else []))
 
 
 def _few(metrics: Mapping[str, float | None], count: int = 3) -> str:

@@ -11,11 +11,13 @@ from declarative_ml.api.handles.bundle import Bundle
 from declarative_ml.api.handles.plan import Plan
 from declarative_ml.api.handles.results import Drawing, Evaluation, Explanation, Leaderboard
 from declarative_ml.api.handles.rows import Rows
+from declarative_ml.api.handles.spec import Spec
 from declarative_ml.api.step import read_plan
 from declarative_ml.api.workspace import Run as Record
 from declarative_ml.api.workspace import Workspace
 from declarative_ml.core.errors import DmlError, UsageError
 from declarative_ml.graph.plan import Plan as Graph
+from declarative_ml.spec.load import load_spec
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 from declarative_ml.store.bundle import Bundle as Stored
 
@@ -85,6 +87,11 @@ class Run:
     def model_digest(self) -> str | None:
         """The identity of the model."""
         return self.result.get("model_digest")
+
+    @property
+    def spec(self) -> Spec:
+        """The spec that was run, with all its options. Raises SpecError where this version refuses it."""
+        return Spec(load_spec(self.folder / "spec.yaml"))
 
     @property
     def bundle(self) -> Bundle:
@@ -227,8 +234,9 @@ class Run:
         seconds = self.result.get("seconds")
         note = f"run {self.id} · {ran} of {len(steps)} steps run" + (f" · {seconds:.1f} s" if seconds else "")
         title = heading(self.name, note, (self.status, TONES.get(self.status, "")))
-        places = [path for path in (self.record.bundle, self.folder / REPORT) if path.exists()]
-        told = [paragraph(text) for text in (*self.faults, *places)]
+        places = {"bundle": self.record.bundle, "report": self.folder / REPORT}
+        told = [paragraph(fault) for fault in self.faults]
+        told += [paragraph(f"{name}: {path}") for name, path in places.items() if path.exists()]
         return box(title, metrics_table(self.result), *told)
 
 
