@@ -55,16 +55,16 @@ def _about_spec(
 ) -> tuple[Path, Story]:
     spec = load_spec(path, profile=profile, overrides=overrides).spec
     target = output or Path(f"{spec.name}.ipynb")
-    laid_over = {name: value for name, _, value in (each.partition("=") for each in overrides)}
-    opening = load_call(
-        "dml.load",
-        _seen_from(target, path),
-        profile=profile,
-        overrides={name: _value(text) for name, text in laid_over.items()},
-    )
-    workspace = argument("store", None if store is None else _seen_from(target, Path(store)))
+    pairs = (each.partition("=") for each in overrides)
+    given = {name.strip(): _value(text) for name, _, text in pairs}
     shown = _shown(spec_options(spec))
-    return target, Story("spec", spec.name, spec.description, opening, workspace, **shown)
+
+    def load(more: Mapping[str, Any]) -> str:
+        return load_call("dml.load", _seen_from(target, path), profile=profile, overrides={**given, **more})
+
+    workspace = argument("store", None if store is None else _seen_from(target, Path(store)))
+    changed = load(_first(shown))
+    return target, Story("spec", spec.name, spec.description, load({}), workspace, changed=changed, **shown)
 
 
 def _about_run(run: Run, workspace: Workspace, output: Path | None) -> tuple[Path, Story]:
@@ -76,7 +76,8 @@ def _about_run(run: Run, workspace: Workspace, output: Path | None) -> tuple[Pat
     opening = load_call("dml.find_run", run.id, store=_seen_from(target, workspace.root))
     task = Bundle.open(run.bundle).manifest.task.type
     shown = _shown(spec_options(spec), task, result)
-    return target, Story("run", spec.name, spec.description, opening, **shown)
+    changed = f'dml.load(run.folder / "spec.yaml"{argument("overrides", _first(shown))})'
+    return target, Story("run", spec.name, spec.description, opening, changed=changed, **shown)
 
 
 def _about_bundle(bundle: Bundle, output: Path | None) -> tuple[Path, Story]:
@@ -104,6 +105,11 @@ def _shown(
         "explained": options["explain"]["method"] != "none",
         "suggestions": suggestions(options, task, result),
     }
+
+
+def _first(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The change that the first suggestion makes; none without suggestions."""
+    return dict(shown["suggestions"][0].overrides) if shown["suggestions"] else {}
 
 
 def _seen_from(notebook: Path, path: Path) -> str:

@@ -33,6 +33,8 @@ class Story:
     sliced: bool = False
     explained: bool = True
     suggestions: Sequence[Suggestion] = ()
+    changed: str = ""
+    """The expression that gives the spec with the first suggestion laid over it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _of_spec(story: Story) -> Iterator[Cell]:
     yield _text("run-title", "The run", "Each number on test rows comes from the ONNX file that ships.")
     yield _code("run", f"run = dml.run(spec{story.store}, progress=True)\nrun")
     yield from _of_results(story)
-    yield from _changes(story, "spec", story.opening)
+    yield from _changes(story, "spec")
 
 
 def _of_run(story: Story) -> Iterator[Cell]:
@@ -99,7 +101,7 @@ def _of_run(story: Story) -> Iterator[Cell]:
     yield _text("plan-title", "The plan", "What was done, and what came from the cache.")
     yield _code("plan", "run.plan")
     yield from _of_results(story)
-    yield from _changes(story, "run.spec", 'dml.load(run.folder / "spec.yaml")')
+    yield from _changes(story, "run.spec")
 
 
 def _of_results(story: Story) -> Iterator[Cell]:
@@ -141,23 +143,14 @@ def _of_bundle(story: Story) -> Iterator[Cell]:
     yield _code("why", "bundle.explain(rows[:1])")
 
 
-def _changes(story: Story, spec: str, opening: str) -> Iterator[Cell]:
+def _changes(story: Story, spec: str) -> Iterator[Cell]:
     if not story.suggestions:
         return
     listed = [f"- {_plain(each.why)} `{_literal(dict(each.overrides))}`" for each in story.suggestions]
     words = "Changes that may help. A change is laid over the spec here; what works belongs in the file."
     yield _text("next-title", "What to change next", words + "\n\n" + "\n".join(listed))
-    overrides = _literal(dict(story.suggestions[0].overrides))
-    changed = _with_overrides(opening, overrides)
-    yield _code("next", f"changed = {changed}\ndml.diff({spec}, changed)")
+    yield _code("next", f"changed = {story.changed}\ndml.diff({spec}, changed)")
     yield _code("try", f"# better = dml.run(changed{story.store}, progress=True)\n# dml.compare(run, better)")
-
-
-def _with_overrides(opening: str, overrides: str) -> str:
-    """The call that loads the spec, with one more set of overrides."""
-    if "overrides={" in opening:
-        return opening.replace("overrides={", f"overrides={overrides[:-1]}, ", 1)
-    return f"{opening[:-1]}, overrides={overrides})"
 
 
 def load_call(function: str, *arguments: Any, **options: Any) -> str:

@@ -41,8 +41,12 @@ class Rows:
         return int(self.arrow.num_rows)
 
     def __getitem__(self, cut: slice) -> Rows:
-        start, stop, step = cut.indices(len(self))
-        return Rows(self.arrow.take(list(range(start, stop, step))), shaped=self.shaped)
+        import pyarrow as pa
+
+        if not isinstance(cut, slice):
+            raise TypeError("rows are cut by a slice, such as rows[:5]; to_pylist() gives them one by one")
+        places = pa.array(range(*cut.indices(len(self))), pa.int64())
+        return Rows(self.arrow.take(places), shaped=self.shaped)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.arrow.__arrow_c_stream__(requested_schema)
