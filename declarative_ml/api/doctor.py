@@ -30,6 +30,7 @@ OPTIONAL = {
     "mlflow": ("mlflow", "tracking and `dml ui`"),
     "optuna": ("tune", "search for options by `tune`"),
     "shap": ("shap", "plots of explanations"),
+    "nbformat": ("notebook", "`dml export notebook`"),
     "spacy": ("spacy", "texts with `encoder: spacy`"),
     "matplotlib": ("shap", "plots of explanations"),
     "adbc-driver-postgresql": ("sql", "rows of PostgreSQL"),

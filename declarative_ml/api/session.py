@@ -69,7 +69,7 @@ def init(
 
 
 def load(
-    path: AnySpec = SPEC,
+    path: str | Path = SPEC,
     *,
     profile: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -84,9 +84,7 @@ def load(
     from declarative_ml.spec.load import load_spec
 
     lock: Lock = "require" if locked else "use"
-    return Spec(
-        load_spec(_path(path), profile=profile, overrides=_arguments(overrides), data=data, lock=lock)
-    )
+    return Spec(load_spec(path, profile=profile, overrides=_arguments(overrides), data=data, lock=lock))
 
 
 def validate(

@@ -109,6 +109,11 @@ def grid(figures: Iterable[str]) -> Drawn:
     return Drawn(f'<div class="grid">{"".join(map(escaped, figures))}</div>')
 
 
+def details(title: str, content: str) -> Drawn:
+    """What is shown when its title is clicked."""
+    return Drawn(f"<details><summary>{escaped(title)}</summary>{escaped(content)}</details>")
+
+
 def plain_text(text: str) -> Drawn:
     """Text with its line breaks and blanks."""
     return Drawn(f"<pre>{escaped(text)}</pre>")

@@ -9,7 +9,7 @@ from typing import Any
 from declarative_ml.report import tables, wording
 from declarative_ml.report.charts import Figure, figures
 from declarative_ml.report.content import MemberResult, ReportContent, StepResult
-from declarative_ml.report.fragments import Drawn, bar, box, grid, heading, paragraph, picture, table
+from declarative_ml.report.fragments import Drawn, bar, box, details, grid, heading, paragraph, picture, table
 from declarative_ml.report.page import styled
 from declarative_ml.report.plan_graph import FOLD, plan_graph
 
@@ -38,6 +38,20 @@ def metrics_table(result: Mapping[str, Any]) -> Drawn:
         row += [wording.interval(intervals.get(name))] if intervals else []
         rows.append([*row, *(wording.number(scores.get(name)) for scores in baselines.values())])
     return table(header, rows)
+
+
+def conversions_table(conversions: Sequence[Mapping[str, Any]]) -> Drawn:
+    """The formats of a run and how near each is to model.onnx; empty without any."""
+    if not conversions:
+        return Drawn()
+    rows = [
+        [item["name"], item["status"], *_nearness(item.get("parity")), item["reason"]] for item in conversions
+    ]
+    return table(["format", "", "differs by", "of rows", ""], rows, left=(0, 1, 4), long=(4,))
+
+
+def _nearness(parity: Mapping[str, Any] | None) -> tuple[str, str]:
+    return ("–", "–") if parity is None else (f"{parity['max_difference']:.1e}", f"{parity['rows']:,}")
 
 
 def leaderboard_view(members: Sequence[MemberResult], metric: str) -> str:
@@ -112,10 +126,13 @@ def _confusion(content: ReportContent) -> Drawn:
     return Drawn("".join(drawn))
 
 
-def plan_view(name: str, steps: Sequence[StepResult], note: str) -> str:
-    """The plan as a graph."""
+def plan_view(name: str, steps: Sequence[StepResult], note: str, why: Mapping[str, str]) -> str:
+    """The plan as a graph, with what is known of each step folded away below it."""
     svg = styled(plan_graph(steps))
-    return box(heading(name, note), picture(svg, f"plan of {len(steps)} steps", width=_width(svg)))
+    rows = [[step.id, step.status, why.get(step.id, step.title)] for step in steps]
+    told = table(["step", "", "because" if why else "what it does"], rows, left=(0, 1, 2), long=(2,))
+    graph = picture(svg, f"plan of {len(steps)} steps", width=_width(svg))
+    return box(heading(name, note), graph, details("every step", told))
 
 
 def _width(svg: str) -> float:

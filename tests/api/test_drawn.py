@@ -61,7 +61,7 @@ class Reader(HTMLParser):
 
 
 ALLOWED = {"div", "style", "strong", "span", "table", "thead", "tbody", "tr", "th", "td"}
-ALLOWED |= {"pre", "figure", "figcaption", "img"}
+ALLOWED |= {"pre", "figure", "figcaption", "img", "details", "summary"}
 
 VIEWS: dict[str, Callable[[dml.Run], object]] = {
     "spec": lambda run: dml.load(run.folder.parents[2] / "spec.yaml"),
@@ -114,6 +114,8 @@ SAYS = {
     "problems": "unknown type",
     "no problems": ">valid<",
     "run": ">ok<",
+    "plan": "nothing that it depends on has changed",
+    "plan of the run": "Fit lightgbm with fold 0 held out",
     "leaderboard": "lightgbm",
     "charts": "Truth against answer",
     "slices": "few rows",

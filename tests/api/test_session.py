@@ -128,6 +128,37 @@ def test_the_answers_are_those_of_the_command_line(
     assert run.predict(folder / "flowers.csv").to_pylist() == lines
 
 
+def test_files_are_scored_in_bounded_memory(run: dml.Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    assert run.bundle.predict_file(folder / "flowers.csv", out, keep=["kind"]) == 120
+    assert pandas.read_parquet(out).columns[:2].tolist() == ["kind", "prediction"]
+
+
+def test_artifacts_of_another_version_are_refused(run: dml.Run, tmp_path: Path) -> None:
+    place = run.workspace.store.path(run.record.record["digests"]["assemble"]) / "assembly.json"
+    text = place.read_text()
+    try:
+        place.chmod(0o644)
+        place.write_text('{"task": 1}')
+        with pytest.raises(dml.UsageError, match="was made by another version"):
+            dml.find_run(run.id, store=run.workspace.root).verdict  # noqa: B018
+    finally:
+        place.write_text(text)
+
+
+def test_formats_of_the_spec(tmp_path: Path, write_flowers: Callable[..., Path]) -> None:
+    write_flowers(tmp_path / "flowers.csv")
+    (tmp_path / "spec.yaml").write_text(json.dumps({**SPEC, "explain": False, "convert": ["onnx"]}))
+    run = dml.run(tmp_path / "spec.yaml")
+    assert [(item["name"], item["status"]) for item in run.conversions] == [("onnx", "ok")]
+    assert "differs by" in run._repr_html_()
+    found = dml.convert(run, "onnx", tmp_path / "out")
+    assert found.status == "ok"
+    assert dml.convert(run, "onnx", tmp_path / "old", opset=15).status == "refused"
+    with pytest.raises(dml.UsageError, match="there is no format 'onx'"):
+        dml.convert(run, "onx")
+
+
 def test_one_row_as_a_dict(run: dml.Run, rows: dml.Rows) -> None:
     row = rows.to_pylist()[0]
     answer = run.predict(row)

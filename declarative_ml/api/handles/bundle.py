@@ -109,6 +109,13 @@ class Bundle:
         batches = self._batches(table, keep)
         return in_form_of(table, pa.Table.from_batches(score_batches(self._scorer, batches, list(keep))))
 
+    def predict_file(self, data: str | Path, output: str | Path, *, keep: Sequence[str] = ()) -> int:
+        """Score the file `data` into the file `output` (csv, tsv, parquet, jsonl or arrow by extension), in
+        bounded memory. Returns the number of rows. The output appears whole or not at all."""
+        from declarative_ml.api.predict import predict
+
+        return predict(self.stored, str(data), str(output), keep=list(keep))
+
     def predict_proba(self, table: Any) -> np.ndarray:
         """[n, C] float32 probabilities in the order of `classes`. Raises UsageError for a number."""
         import numpy as np

@@ -76,7 +76,7 @@ class Plan:
     def _repr_html_(self) -> str:
         from declarative_ml.report.views import plan_view
 
-        return plan_view(self.graph.name, self.steps, self._note())
+        return plan_view(self.graph.name, self.steps, self._note(), self.why)
 
     def _note(self) -> str:
         if self.why:

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from declarative_ml.api.handles.bundle import Bundle
 from declarative_ml.api.handles.plan import Plan
 from declarative_ml.api.handles.results import Drawing, Evaluation, Explanation, Leaderboard
@@ -72,6 +74,11 @@ class Run:
     def faults(self) -> list[str]:
         """What gates and tests hold against the model."""
         return list(self.result.get("faults", []))
+
+    @property
+    def conversions(self) -> list[dict[str, Any]]:
+        """How each format of the spec's `convert` ended: `name`, `status`, `reason`, `parity`, `bytes`."""
+        return list(self.result.get("conversions", []))
 
     @property
     def metrics(self) -> dict[str, dict[str, float | None]]:
@@ -144,11 +151,17 @@ class Run:
     def content(self) -> ReportContent:
         """Everything that the report shows, as values.
 
-        Raises UsageError for a run that drew no report, and where the store no longer has what it takes.
+        Raises UsageError for a run that drew no report, where the store no longer has what it takes, and
+        where another version left it in another form.
         """
         from declarative_ml.steps.report import content
 
-        return content(self._report_step())
+        try:
+            return content(self._report_step())
+        except (KeyError, ValidationError) as error:
+            raise UsageError(
+                f"run {self.id} was made by another version of declarative-ml", hint="run the spec again"
+            ) from error
 
     def rows(self, part: Part = "test", count: int | None = None) -> Rows:
         """The rows of a part of the data as the model's features and the target see them: typed, after SQL.
@@ -227,7 +240,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         from declarative_ml.report.fragments import box, heading, paragraph
-        from declarative_ml.report.views import TONES, metrics_table
+        from declarative_ml.report.views import TONES, conversions_table, metrics_table
 
         steps = self.result.get("steps", [])
         ran = sum(step["status"] == "run" for step in steps)
@@ -237,7 +250,7 @@ class Run:
         places = {"bundle": self.record.bundle, "report": self.folder / REPORT}
         told = [paragraph(fault) for fault in self.faults]
         told += [paragraph(f"{name}: {path}") for name, path in places.items() if path.exists()]
-        return box(title, metrics_table(self.result), *told)
+        return box(title, metrics_table(self.result), conversions_table(self.conversions), *told)
 
 
 class Runs(Sequence[Run]):
