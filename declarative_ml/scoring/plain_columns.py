@@ -19,6 +19,11 @@ def plain_columns(table: Any, names: Sequence[str]) -> Mapping[str, Sequence[Any
     if isinstance(table, np.ndarray):
         return _of_array(table, names)
     if isinstance(table, Mapping):
+        if single := [name for name, column in table.items() if not is_list(column)]:
+            raise DataError(
+                f"the column {single[0]!r} is {table[single[0]]!r}, not a list of values",
+                hint="Give every column a list, or one row as a list of one dict.",
+            )
         return {str(name): _values(column) for name, column in table.items()}
     if isinstance(table, Sequence) and not isinstance(table, (str, bytes)):
         return _of_rows(table, names)
@@ -76,6 +81,11 @@ def _of_rows(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[An
                 hint="Send None where a value is not known.",
             )
     return {name: [row[name] for row in rows] for name in names}
+
+
+def is_list(column: Any) -> bool:
+    """Whether these are values, and not one value."""
+    return hasattr(column, "__iter__") and not isinstance(column, (str, bytes))
 
 
 def _values(column: Any) -> list[Any]:

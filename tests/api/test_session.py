@@ -164,6 +164,7 @@ def test_one_row_as_a_dict(run: dml.Run, rows: dml.Rows) -> None:
     answer = run.predict(row)
     assert answer == answers(run.bundle, rows[:1])[0]
     assert run.predict([row]) == [answer]
+    assert run.predict({**row, "length": np.float32(row["length"]), "width": None})["prediction"] in "abc"
 
 
 def test_keep(run: dml.Run, rows: dml.Rows) -> None:
@@ -193,6 +194,8 @@ REFUSED = [
         },
         "1 value(s) do not fit: column 'length', row 2: 'long' is not a number",
     ),
+    ({"length": [1.0, 2.0], "width": [1.0]}, "unequal numbers of rows (length: 2, width: 1)"),
+    ({"length": [1.0, 2.0], "width": 1.0}, "the column 'width' is 1.0, not a list of values"),
     ("nowhere.csv", "nowhere.csv"),
 ]
 

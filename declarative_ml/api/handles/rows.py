@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from declarative_ml.api.predict import read
-from declarative_ml.scoring.plain_columns import plain_columns, require_single
+from declarative_ml.core.errors import DataError
+from declarative_ml.scoring.plain_columns import is_list, plain_columns, require_single
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,10 +57,10 @@ class Rows:
         from declarative_ml.report.fragments import box, paragraph, table
 
         shown = self[:SHOWN].arrow
-        numeric = [place for place, field in enumerate(shown.schema) if not _is_number(field.type)]
+        texts = [place for place, field in enumerate(shown.schema) if not _is_number(field.type)]
         cells = zip(*([_cell(value) for value in column.to_pylist()] for column in shown.columns))
         more = [paragraph(f"{len(self) - SHOWN:,} more rows")] if len(self) > SHOWN else []
-        return box(table(self.columns, cells, left=numeric), *more)
+        return box(table(self.columns, cells, left=texts), *more)
 
 
 def as_arrow(given: Any, names: Sequence[str], *, whole: bool = False) -> pa.Table:
@@ -89,6 +88,7 @@ def as_arrow(given: Any, names: Sequence[str], *, whole: bool = False) -> pa.Tab
     if whole and isinstance(given, Sequence):
         names = list(dict.fromkeys(name for row in given if isinstance(row, Mapping) for name in row))
     columns = plain_columns(given, names)
+    _require_equal({name: columns[name] for name in columns if whole or name in names})
     return pa.table({name: _array(columns[name]) for name in columns if whole or name in names})
 
 
@@ -125,25 +125,12 @@ def source_of(given: Any, names: Sequence[str], *, whole: bool = False) -> str |
     return str(given) if isinstance(given, (str, Path)) else as_arrow(given, names, whole=whole)
 
 
-def first_rows(path: str, count: int) -> Rows:
-    """The first rows of a data file, as they stand there."""
-    import pyarrow as pa
-
-    taken, rows = [], 0
-    for batch in read(path):
-        taken.append(batch.slice(0, count - rows))
-        rows += taken[-1].num_rows
-        if rows >= count:
-            break
-    return Rows(pa.Table.from_batches(taken))
-
-
 def _of_frame(frame: Any, names: Sequence[str], *, whole: bool) -> pa.Table | None:
     """The wanted columns of a DataFrame in Arrow; None where Arrow cannot take them as they are."""
     import pyarrow as pa
 
-    if hasattr(frame, "columns") and not whole:
-        wanted = [name for name in frame.columns if str(name) in names]
+    if hasattr(frame, "columns"):
+        wanted = [name for name in frame.columns if whole or str(name) in names]
         require_single([str(name) for name in wanted])
         frame = frame[wanted]
     try:
@@ -154,8 +141,19 @@ def _of_frame(frame: Any, names: Sequence[str], *, whole: bool) -> pa.Table | No
 
 
 def _is_row(given: Any) -> bool:
-    plain = (str, bytes, int, float, date, datetime, type(None))
-    return isinstance(given, Mapping) and bool(given) and all(isinstance(v, plain) for v in given.values())
+    """Whether it is one row: a mapping of column to one value each."""
+    return isinstance(given, Mapping) and bool(given) and not any(map(is_list, given.values()))
+
+
+def _require_equal(columns: Mapping[str, Sequence[Any]]) -> None:
+    """Raise DataError for columns of unequal length, which no table has."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise DataError(
+            f"the columns have unequal numbers of rows ({listed})",
+            hint="Give each column as many values, None where one is not known.",
+        )
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
@@ -164,7 +162,7 @@ def _array(values: Sequence[Any]) -> pa.Array:
 
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
