@@ -92,7 +92,7 @@ class Scorer:
         return self.answers([self.run(feed) for feed in self._feeds(inputs, rows)], rows)
 
     def run(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The graph's outputs to raw columns [N, 1] of the graph's types, for `answers`; nothing is checked."""
+        """The graph's outputs to raw columns [N, 1] of its types, for `answers`; nothing is checked."""
         found: list[np.ndarray] = self._session.run(self._outputs, columns)
         return found
 

@@ -1,7 +1,7 @@
 """The application: known requests take the short way, everything else goes through FastAPI.
 
-Both ways end in the same handlers. FastAPI owns the OpenAPI document, the routing of what is not known, and the
-answers for it; the short way is a dictionary, because routing and request objects cost more than a prediction.
+Both ways end in the same handlers. FastAPI owns the OpenAPI document, and the answers to what is not known;
+the short way is a dictionary, because routing and request objects cost more than a prediction.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Application:
             return Refusal(422, error.message, hint=error.hint).answer()
         except Gone:
             raise
-        except Exception:  # noqa: BLE001  (the service goes on, and says nothing of its inside)
+        except Exception:
+            # The service goes on, and tells the client nothing of its inside.
             log.exception("%s %s failed", route.method, route.path)
             return as_json({"error": "the service failed; its log says why"}, 500)
 

@@ -17,8 +17,8 @@ _HEADER, _COMPRESSION = 2, 3
 
 
 def read_arrow(body: bytes, limits: Limits) -> pa.RecordBatch:
-    """The rows of an IPC stream as one batch. Raises Refusal: 400 for a damaged stream, 413 for too many rows, 415
-    for compressed buffers, whose size nobody knows before they are unpacked."""
+    """The rows of an IPC stream as one batch. Raises Refusal: 400 for a damaged stream, 413 for too many
+    rows, 415 for compressed buffers, whose size nobody knows before they are unpacked."""
     import pyarrow as pa
 
     try:

@@ -39,8 +39,8 @@ class Asked:
 
 
 def read_asked(model: ServedModel, call: Call, limits: Limits) -> Asked:
-    """Raises Refusal: 400 for what is no JSON, CSV or Arrow, 413 for too many rows, 415 for another type, 422 for
-    columns or values that the model does not take."""
+    """Raises Refusal: 400 for what is no JSON, CSV or Arrow, 413 for too many rows, 415 for another type, 422
+    for columns or values that the model does not take."""
     media = call.media()
     if media not in (JSON, b"text/json"):
         return _read_other(model, call.body, media, limits)

@@ -49,7 +49,8 @@ def _words(column: Input) -> str:
     shown = f"; known: {', '.join(map(str, known[:20]))}{' …' if len(known) > 20 else ''}" if known else ""
     told = column.field.get("description", "")
     kind = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "date": "a date"}
-    return f"{kind.get(column.rule.type, 'a text')}, null where it is not known{shown}{'; ' if told else ''}{told}"
+    words = kind.get(column.rule.type, "a text")
+    return f"{words}, null where it is not known{shown}{'; ' if told else ''}{told}"
 
 
 def row_schema(model: ServedModel) -> dict[str, Any]:

@@ -97,8 +97,8 @@ class Limits:
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> bytes:
-    """The body of the request. Raises Refusal 413 beyond the limit, 415 for a compressed one, 408 for one that
-    does not come, and Gone when the client leaves."""
+    """The body of the request. Raises Refusal 413 beyond the limit, 415 for a compressed one, 408 for one
+    that does not come, and Gone when the client leaves."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise Refusal(415, "the body is compressed", hint="send it as it is")

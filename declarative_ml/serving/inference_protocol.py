@@ -75,7 +75,10 @@ class _Wanted:
 
 
 async def infer(model: ServedModel, call: Call, limits: Limits) -> tuple[Answer, int]:
-    """Answer an inference request; the number of rows with it. Raises Refusal 400 (413 for too many rows) with what is wrong."""
+    """Answer an inference request; the number of rows with it.
+
+    Raises Refusal 400 (413 for too many rows) with what is wrong.
+    """
     header, rest = _split(call)
     body = read_json(header)
     if not isinstance(body, dict):
@@ -144,7 +147,7 @@ def _read_tensor(
 
 
 def _raw(model: ServedModel, found: Mapping[str, np.ndarray | list[Any]]) -> dict[str, np.ndarray]:
-    """The graph's raw columns. Float32 tensors alone go in as they are; else the columns' rules read the values."""
+    """The graph's raw columns. Float32 tensors alone go in as they are; else the columns' rules read them."""
     names = model.scorer.columns
     if found.keys() == set(names) and all(
         map(_goes_in, (found[name] for name in names), model.manifest.inputs)

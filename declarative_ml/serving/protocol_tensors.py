@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON lists, and the binary extension that Triton's clients speak."""
+"""Tensors of the Open Inference Protocol: JSON lists, and the binary extension of Triton's clients."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _check_range(name: str, datatype: str, values: Sequence[Any]) -> None:
 
 
 def read_binary(name: str, datatype: str, content: memoryview, rows: int) -> np.ndarray | list[str]:
-    """The values [rows] of a binary tensor: little-endian numbers, or texts each behind its length in 4 bytes.
+    """The values [rows] of a binary tensor: little-endian numbers, or texts behind their lengths in 4 bytes.
 
     Raises Refusal when the size does not fit.
     """
@@ -92,7 +92,8 @@ def read_binary(name: str, datatype: str, content: memoryview, rows: int) -> np.
     if len(content) != rows * kind.itemsize:
         raise Refusal(
             400,
-            f"input {name!r}: {rows} value(s) of {datatype} take {rows * kind.itemsize} bytes, not {len(content)}",
+            f"input {name!r}: {rows} value(s) of {datatype} take {rows * kind.itemsize} bytes, "
+            f"not {len(content)}",
         )
     return np.frombuffer(content, dtype=kind)
 

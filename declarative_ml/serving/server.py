@@ -3,72 +3,70 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from declarative_ml.core.component import Section
+from declarative_ml.core.duration import seconds_of
 from declarative_ml.core.errors import UsageError
+from declarative_ml.core.size import bytes_of
 from declarative_ml.serving.app import Application
 from declarative_ml.serving.exchange import Limits
 from declarative_ml.serving.model import ServedModel
 from declarative_ml.serving.service import Service
+from declarative_ml.spec.service import Serve
 from declarative_ml.store.bundle import Bundle
 
-_SETTINGS, _TOKEN = "DML_SERVING", "DML_SERVING_TOKEN"
-"""Environment variables by which worker processes learn what to serve, and what a request must bring."""
+_SETTINGS = "DML_SERVING"
+"""The environment variable by which workers learn what to serve. It names secrets, and holds none."""
 
 
 class Settings(Section):
-    """What is served, where, and within which limits."""
+    """What is served, and how."""
 
-    bundles: tuple[Path, ...] = Field(min_length=1)
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65_535)
-    workers: int = Field(default=1, ge=1, le=256)
-    threads: int = Field(default=1, ge=1, le=256)
-    max_body: int = Field(default=16 << 20, ge=1024)
-    max_rows: int = Field(default=10_000, ge=1)
-    max_waiting: int = Field(default=256, ge=1)
-    timeout: float = Field(default=10.0, gt=0)
-    linger: float = Field(default=0.5, ge=0)
+    bundles: tuple[Path, ...] = Field(min_length=1, description="The first answers where no model is named")
+    options: Serve = Field(default=Serve(), description="The section `serve` of the spec")
 
     @property
     def limits(self) -> Limits:
         """The limits of requests."""
+        options = self.options
         return Limits(
-            body_bytes=self.max_body,
-            rows=self.max_rows,
-            waiting=self.max_waiting,
-            read_seconds=self.timeout,
-            linger_seconds=self.linger,
+            body_bytes=bytes_of(options.max_body),
+            rows=options.max_rows,
+            waiting=options.max_waiting,
+            read_seconds=seconds_of(options.timeout),
+            linger_seconds=seconds_of(options.linger),
         )
 
 
-def serve(settings: Settings, token: str | None = None) -> None:
-    """Serve until a signal ends it. The bundles are opened once here, so that a damaged one is told at once.
+def serve(
+    settings: Settings, told: Callable[[Application, str], None] = lambda application, url: None
+) -> None:
+    """Serve until a signal ends it. The bundles are opened once here, so that a damaged one is told at once;
+    `told` gets the application and its address when the port is open.
 
-    Raises DataError for a damaged bundle, and UsageError for two bundles of one name, or a port that is taken.
+    Raises DataError for a damaged bundle, UsageError for two bundles of one name, or a port that is taken.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
     from declarative_ml.serving.connection import Connection
 
-    alone = settings.workers == 1
-    if token is not None:
-        os.environ[_TOKEN] = token
-    os.environ[_SETTINGS] = settings.model_dump_json()
-    application = build(settings, token)
-    if not alone:
-        application.service.close()
+    options = settings.options
+    alone = options.workers == 1
+    application = build(settings)
     config = uvicorn.Config(
         application if alone else f"{__name__}:worker",
         factory=not alone,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
         http=Connection,
         ws="none",
         lifespan="on",
@@ -76,35 +74,49 @@ def serve(settings: Settings, token: str | None = None) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.timeout) + 10,
+        timeout_graceful_shutdown=int(seconds_of(options.timeout)) + 10,
     )
     listening = _bound(config)
-    if alone:
-        uvicorn.Server(config).run([listening])
-    else:
-        Multiprocess(config, [listening]).run()
+    told(application, _address(listening))
+    os.environ[_SETTINGS] = settings.model_dump_json()
+    if not alone:
+        application.service.close()
+    # uvicorn ends well and then repeats the signal: for a service, having been stopped is no failure.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        if alone:
+            uvicorn.Server(config).run([listening])
+        else:
+            Multiprocess(config, [listening]).run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def build(settings: Settings, token: str | None) -> Application:
-    """The application for these settings."""
-    models = [ServedModel(Bundle.open(path), settings.threads) for path in settings.bundles]
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def build(settings: Settings) -> Application:
+    """The application for these settings. Raises DataError for a token that is not there."""
+    token = settings.options.token
+    models = [ServedModel(Bundle.open(path), settings.options.threads) for path in settings.bundles]
     names = [model.name for model in models]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two bundles have the name {', '.join(twice)}", hint="serve them on two ports")
     return Application(
-        Service(models, settings.limits, token=None if token is None else token.encode()),
+        Service(models, settings.limits, token=None if token is None else token.reveal().encode()),
     )
 
 
 def worker() -> Application:
     """The application of one worker process, which the supervisor starts."""
-    return build(Settings.model_validate_json(os.environ[_SETTINGS]), os.environ.get(_TOKEN))
+    return build(Settings.model_validate_json(os.environ[_SETTINGS]))
 
 
-def _bound(config: Any) -> Any:
+def _bound(config: Any) -> socket.socket:
     """The socket to listen on. uvicorn would end the process where the port is taken."""
-    import socket
-
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -23,7 +23,7 @@ class Service:
 
     models: Sequence[ServedModel]
     """The first answers the paths that name no model."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     token: bytes | None = None
     """What a request must bring; None: nothing."""
     metrics: Metrics = field(default_factory=Metrics)
@@ -66,8 +66,8 @@ class Service:
 
 
 def stop_gently(service: Service) -> None:
-    """From now on a signal to stop first turns the probes off, and lets clients leave after an answer; uvicorn's
-    own end, which closes idle connections, comes `linger_seconds` later. Call it on the event loop."""
+    """From now on a signal to stop first turns the probes off, and lets clients leave after an answer.
+    uvicorn's own end, which closes idle connections, comes `linger_seconds` later. Call it on the loop."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         _after_linger(service, loop, number)
