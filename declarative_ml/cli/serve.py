@@ -14,6 +14,7 @@ from declarative_ml.cli.options import quiet_option, spec_options
 @click.option("--host", help="Address to listen on; 127.0.0.1 where the spec names none.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 8080 where the spec names none.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that share the port.")
+@click.option("--timeout", metavar="DURATION", help="For a client to send its request, such as 10s.")
 @spec_options
 @quiet_option
 def command(
@@ -21,6 +22,7 @@ def command(
     host: str | None,
     port: int | None,
     workers: int | None,
+    timeout: str | None,
     profile: str | None,
     overrides: tuple[str, ...],
     store: str | None,
@@ -32,7 +34,7 @@ def command(
     """
     from declarative_ml.api.serve import serve
 
-    given = {"host": host, "port": port, "workers": workers}
+    given = {"host": host, "port": port, "workers": workers, "timeout": timeout}
     options = {name: value for name, value in given.items() if value is not None}
 
     def told(names: list[str], address: str, hints: list[str]) -> None:

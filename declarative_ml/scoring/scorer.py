@@ -23,6 +23,8 @@ from declarative_ml.scoring.session import BATCH_ROWS, open_session
 from declarative_ml.store.bundle import MODEL, Bundle, Input
 
 _SHOWN = 5
+_LONGEST = 80
+"""Characters of a value that an error repeats."""
 
 Label = str | int | bool
 
@@ -209,7 +211,8 @@ class Scorer:
         """The error that lists values which do not fit; rows count from 1 in its text."""
         rules = {column.name: column.rule.type for column in self.inputs}
         shown = "; ".join(
-            f"column {bad.column!r}, row {bad.row + 1}: {bad.value!r} is not {_KINDS[rules[bad.column]]}"
+            f"column {bad.column!r}, row {bad.row + 1}: "
+            f"{_short(bad.value)} is not {_KINDS[rules[bad.column]]}"
             for bad in unfit[:_SHOWN]
         )
         more = f"; and {len(unfit) - _SHOWN} more" if len(unfit) > _SHOWN else ""
@@ -217,6 +220,11 @@ class Scorer:
             f"{len(unfit)} value(s) do not fit: {shown}{more}",
             hint="Correct them, or send null (an empty cell) where the value is not known.",
         )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 _KINDS = {

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from declarative_ml.core.errors import DataError
@@ -39,12 +41,21 @@ class Application:
         self._routes = routes_of(service)
         self._known = {(route.method, route.path): route for route in self._routes}
         self._slow = _fastapi(self)
+        for route in self._documents():
+            self._known[route.method, route.path] = route
 
-    @property
-    def openapi(self) -> dict[str, Any]:
+    @cached_property
+    def openapi(self) -> Answer:
         """The OpenAPI document."""
-        document: dict[str, Any] = self._slow.openapi()
-        return document
+        return as_json(self._slow.openapi())
+
+    def _documents(self) -> list[Route]:
+        """Routes that the document does not describe: itself."""
+
+        async def document(call: Call) -> Answer:
+            return self.openapi
+
+        return [Route("GET", "/openapi.json", document, "This document", "documents")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see the ASGI specification."""
@@ -79,7 +90,7 @@ class Application:
             service.inside -= 1
         service.metrics.count(route.path, answer.status, time.perf_counter() - began)
         if service.draining:
-            answer.headers = (*answer.headers, (b"connection", b"close"))
+            answer = replace(answer, headers=(*answer.headers, (b"connection", b"close")))
         await send_answer(send, answer)
 
     async def _handled(self, route: Route, scope: Scope, receive: Receive) -> Answer:
@@ -120,7 +131,7 @@ def _fastapi(application: Application) -> Any:
         version=library_version("declarative-ml"),
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
     )
 
     @app.exception_handler(HTTPException)

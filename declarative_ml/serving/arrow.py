@@ -44,10 +44,9 @@ def read_arrow(body: bytes, limits: Limits) -> pa.RecordBatch:
 def _refuse_compressed(body: bytes) -> None:
     import pyarrow as pa
 
-    with pa.ipc.MessageReader.open_stream(body) as messages:
-        for message in messages:
-            if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
-                raise Refusal(415, "the stream has compressed buffers", hint="write it without compression")
+    for message in pa.ipc.MessageReader.open_stream(body):
+        if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
+            raise Refusal(415, "the stream has compressed buffers", hint="write it without compression")
 
 
 def _is_compressed(metadata: bytes) -> bool:

@@ -34,13 +34,10 @@ class Batcher:
         self._scorer = scorer
         self._names = scorer.columns
         self._waiting: list[_Waiting] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def submit(self, columns: Columns, rows: int) -> asyncio.Future[list[np.ndarray]]:
         """The graph's outputs, each [rows, …], as soon as the loop has read what else is there."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[np.ndarray]] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._drain)

@@ -7,18 +7,16 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS = 10.0
-
 
 class Connection(HttpToolsProtocol):
-    """Closes a connection whose first request has not begun in time; later ones fall under keep-alive."""
+    """Closes a connection whose first request has no whole head after the time that an idle one is kept."""
 
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(HEAD_SECONDS, self._close_if_silent)
+        self._late = self.loop.call_later(self.config.timeout_keep_alive, self._close_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""

@@ -74,7 +74,8 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(seconds_of(options.timeout)) + 10,
+        timeout_keep_alive=seconds_of(options.timeout),
+        timeout_graceful_shutdown=seconds_of(options.timeout) + 10,
     )
     listening = _bound(config)
     told(application, _address(listening))
@@ -122,6 +123,7 @@ def _bound(config: Any) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((config.host, config.port))
+        listening.listen(config.backlog)
     except OSError as error:
         listening.close()
         raise UsageError(
