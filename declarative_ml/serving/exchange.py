@@ -6,7 +6,6 @@ functions of a Call. FastAPI describes them and routes what is not on the short 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,51 +89,42 @@ class Limits:
     """Of a request."""
     waiting: int = 256
     """Requests in the house at once; further ones get 503."""
-    read_seconds: float = 10.0
-    """For a client to send its header, and then its body."""
     linger_seconds: float = 0.5
     """Told to stop, the service goes on for so long: probes say no, and each answer ends its connection."""
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> bytes:
-    """The body of the request. Raises Refusal 413 beyond the limit, 415 for a compressed one, 408 for one
-    that does not come, and Gone when the client leaves."""
+    """The body of the request. Raises Refusal 413 beyond the limit, 415 for a compressed one, and Gone when
+    the client leaves, or does not send it in time (see `connection`)."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise Refusal(415, "the body is compressed", hint="send it as it is")
     length = headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > limits.body_bytes):
         raise _too_long(limits)
-    message = await _next(receive, limits.read_seconds)
-    if not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limits.body_bytes:
-            raise _too_long(limits)
-        return body
-    return await _read_parts(message, receive, limits)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        return await _read_parts(body, receive, limits)
+    if len(body) > limits.body_bytes:
+        raise _too_long(limits)
+    return body
 
 
-async def _read_parts(first: Mapping[str, Any], receive: Receive, limits: Limits) -> bytes:
-    parts, size, message = [first.get("body", b"")], len(first.get("body", b"")), first
-    end = asyncio.get_running_loop().time() + limits.read_seconds
-    while message.get("more_body"):
-        message = await _next(receive, end - asyncio.get_running_loop().time())
+async def _read_parts(first: bytes, receive: Receive, limits: Limits) -> bytes:
+    parts, size, more = [first], len(first), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limits.body_bytes:
             raise _too_long(limits)
+        more = message.get("more_body", False)
     return b"".join(parts)
-
-
-async def _next(receive: Receive, seconds: float) -> MutableMapping[str, Any]:
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-    except TimeoutError:
-        raise Refusal(408, "the request did not arrive in time", headers=_CLOSE) from None
-    if message["type"] == "http.disconnect":
-        raise Gone
-    return message
 
 
 _CLOSE = ((b"connection", b"close"),)

@@ -40,7 +40,6 @@ class Settings(Section):
             body_bytes=bytes_of(options.max_body),
             rows=options.max_rows,
             waiting=options.max_waiting,
-            read_seconds=seconds_of(options.timeout),
             linger_seconds=seconds_of(options.linger),
         )
 
