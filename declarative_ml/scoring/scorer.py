@@ -17,11 +17,14 @@ import numpy as np
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.scoring.parse import raw_values
+from declarative_ml.scoring.plain_rows import PlainRows
 from declarative_ml.scoring.readings import Readers
 from declarative_ml.scoring.session import BATCH_ROWS, open_session
 from declarative_ml.store.bundle import MODEL, Bundle, Input
 
 _SHOWN = 5
+_LONGEST = 80
+"""Characters of a value that an error repeats."""
 
 Label = str | int | bool
 
@@ -67,6 +70,8 @@ class Scorer:
         self._label_of: dict[str, Label] = dict(zip(self.task.classes, self.labels))
         self._session = open_session(bundle.read(MODEL), threads=threads, name=f"{bundle.path}: {MODEL}")
         _check_session(self._session, bundle)
+        self._outputs = _outputs(bundle)
+        self._plain = PlainRows(self.inputs, bundle.manifest.missing)
 
     @cached_property
     def readers(self) -> Readers:
@@ -86,7 +91,15 @@ class Scorer:
         Raises DataError for a missing column or columns of unequal length.
         """
         rows = self._row_count(inputs)
-        parts = [self._session.run(_outputs(self.bundle), feed) for feed in self._feeds(inputs, rows)]
+        return self.answers([self.run(feed) for feed in self._feeds(inputs, rows)], rows)
+
+    def run(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The graph's outputs to raw columns [N, 1] of its types, for `answers`; nothing is checked."""
+        found: list[np.ndarray] = self._session.run(self._outputs, columns)
+        return found
+
+    def answers(self, parts: Sequence[Sequence[np.ndarray]], rows: int) -> Predictions:
+        """What the outputs of `run`, in parts of together `rows` rows, say."""
         if not self.task.is_classification:
             return self._as_numbers(parts)
         answers = [part[0].reshape(-1) for part in parts]
@@ -117,6 +130,8 @@ class Scorer:
         self, rows: Sequence[Mapping[str, Any]], *, ignore_extra: bool = False, strict: bool = True
     ) -> tuple[dict[str, np.ndarray], tuple[Unfit, ...]]:
         """What the graph takes of `rows`, and the values that did not fit."""
+        if rows and (plain := self._plain.read(rows)) is not None:
+            return self.readers.read(plain), ()
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise DataError(f"row {number + 1} is {row!r}, not an object of column: value")
@@ -133,8 +148,12 @@ class Scorer:
         arrays: dict[str, np.ndarray] = {}
         unfit: list[Unfit] = []
         for column in self.inputs:
-            array, bad = raw_values(columns[column.name], column.dtype, column.rule, missing)
-            arrays[column.name] = array
+            values = columns[column.name]
+            plain = self._plain.read_column(column, values) if type(values) is list else None
+            if plain is not None:
+                arrays[column.name] = plain
+                continue
+            arrays[column.name], bad = raw_values(values, column.dtype, column.rule, missing)
             unfit.extend(Unfit(row, column.name, value) for row, value in bad)
         if unfit and strict:
             raise self.unfit_error(unfit)
@@ -164,10 +183,10 @@ class Scorer:
             cut = slice(start, min(start + BATCH_ROWS, rows))
             yield {column.name: _as_tensor(inputs[column.name][cut], column.dtype) for column in self.inputs}
 
-    def _as_numbers(self, parts: list[list[np.ndarray]]) -> Predictions:
+    def _as_numbers(self, parts: Sequence[Sequence[np.ndarray]]) -> Predictions:
         values = {
             name: np.concatenate([part[place].reshape(-1) for part in parts] or [np.empty(0, np.float32)])
-            for place, name in enumerate(_outputs(self.bundle))
+            for place, name in enumerate(self._outputs)
         }
         return Predictions(values["prediction"], None, lower=values.get("lower"), upper=values.get("upper"))
 
@@ -192,7 +211,8 @@ class Scorer:
         """The error that lists values which do not fit; rows count from 1 in its text."""
         rules = {column.name: column.rule.type for column in self.inputs}
         shown = "; ".join(
-            f"column {bad.column!r}, row {bad.row + 1}: {bad.value!r} is not {_KINDS[rules[bad.column]]}"
+            f"column {bad.column!r}, row {bad.row + 1}: "
+            f"{_short(bad.value)} is not {_KINDS[rules[bad.column]]}"
             for bad in unfit[:_SHOWN]
         )
         more = f"; and {len(unfit) - _SHOWN} more" if len(unfit) > _SHOWN else ""
@@ -200,6 +220,11 @@ class Scorer:
             f"{len(unfit)} value(s) do not fit: {shown}{more}",
             hint="Correct them, or send null (an empty cell) where the value is not known.",
         )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 _KINDS = {

@@ -55,6 +55,15 @@ def score_batch(
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def answer_batch(scorer: Scorer, schema: pa.Schema, scored: Predictions) -> pa.RecordBatch:
+    """The answers to rows of `schema` as a batch of the columns of `score_fields`."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays(
+        _answer_arrays(scorer, scored), schema=pa.schema(score_fields(scorer, schema))
+    )
+
+
 def raw_inputs(
     scorer: Scorer,
     batch: pa.RecordBatch,

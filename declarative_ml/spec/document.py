@@ -26,6 +26,7 @@ from declarative_ml.models.base import Model
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.format_version import version_fault
+from declarative_ml.spec.service import Serve
 
 if TYPE_CHECKING:
     AnySource = Source
@@ -317,6 +318,7 @@ class Spec(Section):
     convert: tuple[AnyFormat, ...] = Field(
         default=(), description="Formats to convert the model to, each held against model.onnx"
     )
+    serve: Serve = Field(default=Serve(), description="The HTTP service of the model")
     resources: Resources = Field(default=Resources(), description="Ceilings that the run obeys")
     seed: int = Field(default=42, ge=0, lt=2**31, description="Of every random choice")
 

@@ -1,0 +1,1 @@
+"""The bundle as a service: HTTP over `scoring`, and what watches it."""

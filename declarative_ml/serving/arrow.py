@@ -1,0 +1,82 @@
+"""Arrow streams as bodies. What a client claims of itself is checked before it is believed."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from declarative_ml.scoring.scorer import Predictions
+from declarative_ml.serving.exchange import Limits, Refusal
+from declarative_ml.serving.model import ServedModel
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_HEADER, _COMPRESSION = 2, 3
+"""Places of the fields in Arrow's Message and RecordBatch tables (format/Message.fbs, format version 1.5)."""
+
+
+def read_arrow(body: bytes, limits: Limits) -> pa.RecordBatch:
+    """The rows of an IPC stream as one batch. Raises Refusal: 400 for a damaged stream, 413 for too many
+    rows, 415 for compressed buffers, whose size nobody knows before they are unpacked."""
+    import pyarrow as pa
+
+    try:
+        _refuse_compressed(body)
+        with pa.ipc.open_stream(body) as reader:
+            batches, rows = [], 0
+            for batch in reader:
+                rows += batch.num_rows
+                if rows > limits.rows:
+                    raise Refusal(413, f"the stream has more than {limits.rows:,} rows")
+                batch.validate(full=True)
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, reader.schema).combine_chunks()
+    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise Refusal(400, f"the body is not an Arrow stream: {first}") from None
+    if len(set(table.schema.names)) != len(table.schema.names):
+        raise Refusal(400, "two columns of the stream have the same name")
+    found = table.to_batches()
+    return found[0] if found else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _refuse_compressed(body: bytes) -> None:
+    import pyarrow as pa
+
+    for message in pa.ipc.MessageReader.open_stream(body):
+        if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
+            raise Refusal(415, "the stream has compressed buffers", hint="write it without compression")
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the record batch of a message's flatbuffer names a compression."""
+    message = struct.unpack_from("<I", metadata, 0)[0]
+    header = _field(metadata, message, _HEADER)
+    if header is None:
+        return False
+    batch = header + struct.unpack_from("<I", metadata, header)[0]
+    return _field(metadata, batch, _COMPRESSION) is not None
+
+
+def _field(content: bytes, table: int, number: int) -> int | None:
+    """Where the field of a flatbuffer's table lies; None where it is absent."""
+    fields = table - struct.unpack_from("<i", content, table)[0]
+    size = struct.unpack_from("<H", content, fields)[0]
+    place = 4 + 2 * number
+    offset = struct.unpack_from("<H", content, fields + place)[0] if place < size else 0
+    return table + offset if offset else None
+
+
+def write_arrow(model: ServedModel, batch: pa.RecordBatch, scored: Predictions) -> bytes:
+    """The columns that `dml predict` writes, as a stream."""
+    import pyarrow as pa
+
+    from declarative_ml.scoring.table import answer_batch
+
+    answers = answer_batch(model.scorer, batch.schema, scored)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, answers.schema) as writer:
+        writer.write_batch(answers)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
