@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -128,7 +129,10 @@ class Expectation(Behaviour):
             )
         known = [row for row in rows if row[target] is not None]
         cases = tuple(
-            Expected(given={k: v for k, v in row.items() if k != target}, prediction=row[target])
+            Expected(
+                given={name: _scalar(value) for name, value in row.items() if name != target},
+                prediction=_scalar(row[target]),
+            )
             for row in known
         )
         return self.model_copy(update={"rows": cases, "file": None})
@@ -210,6 +214,15 @@ class Expectation(Behaviour):
         allowed = limits(self.tolerance, task, answer[:1]) + slack(task, answer[:1])
         off = abs(float(answer[0]) - number) - float(allowed[0])
         return max(off, 0.0), f"{number:g}"
+
+
+def _scalar(value: Any) -> Scalar:
+    """A cell of a typed table: dates as ISO text."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise DataError(f"tests: {value!r} is no value of a column")
 
 
 def _class_name(subject: Subject, wanted: Scalar) -> str:
