@@ -46,6 +46,11 @@ def shifted(values: np.ndarray, shift: Shift) -> np.ndarray:
     return values + shift
 
 
+def percent(share: float) -> str:
+    """6.2 %, 100 %."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
 def in_words(amount: Amount | Shift) -> str:
     """5%, 0.01 or 1,500."""
     return amount if isinstance(amount, str) else f"{amount:,g}" if abs(amount) < 1e6 else f"{amount:,.0f}"

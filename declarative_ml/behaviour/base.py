@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from declarative_ml.behaviour.amount import percent
 from declarative_ml.core.component import Component, Section
 from declarative_ml.core.schema import DEFAULT_MISSING, ColumnRule
 from declarative_ml.core.task import Task
@@ -31,6 +32,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
 SHOWN = 5
 """Cases that an outcome holds, the worst first."""
+_LOOKED_AT = 20 * SHOWN
 
 
 class Case(Section):
@@ -80,8 +82,8 @@ class Outcome(Section):
         if not self.rows:
             return f"test {self.name}: {self.note}"
         return (
-            f"test {self.name}: {self.failures:,} of {self.rows:,} rows failed ({1 - self.share:.1%}, "
-            f"allowed {1 - self.needed:.1%}): {self.words[:1].lower()}{self.words[1:].rstrip('.')}"
+            f"test {self.name}: {self.failures:,} of {self.rows:,} rows failed ({percent(1 - self.share)}, "
+            f"allowed {percent(1 - self.needed)}): {self.words[:1].lower()}{self.words[1:].rstrip('.')}"
         )
 
 
@@ -228,13 +230,13 @@ class Comparison(Behaviour):
                 for at in np.flatnonzero(worse)
             }
         tried = np.flatnonzero(np.isfinite(worst))
-        order = tried[np.argsort(-worst[tried], kind="stable")][:SHOWN]
+        order = tried[np.argsort(-worst[tried], kind="stable")][:_LOOKED_AT]
         return self._outcome(
             name,
             subject,
             failed=worst[tried] > 0,
             pair=(before[tried], after[tried]),
-            cases=tuple(
+            cases=different(
                 self._case(subject, int(at), changes[int(at)], before[at], after[at], failed=worst[at] > 0)
                 for at in order
             ),
@@ -290,6 +292,16 @@ class Comparison(Behaviour):
             before=float(before[shown]),
             after=float(after[shown]),
         )
+
+
+def different(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """The first few that do not repeat each other: one example of equal rows is enough."""
+    found: dict[str, Case] = {}
+    for case in cases:
+        found.setdefault(case.model_copy(update={"row": None}).model_dump_json(), case)
+        if len(found) == SHOWN:
+            break
+    return tuple(found.values())
 
 
 def share_of(rows: int, failures: int) -> float:

@@ -65,8 +65,7 @@ class Direction(Comparison):
     def _tolerated(self) -> str:
         if self.tolerance in (0.0, "0%"):
             return ""
-        word = "more than" if self.expect in ("higher", "lower") else "at most"
-        return f" by {word} {in_words(self.tolerance)}"
+        return f" by more than {in_words(self.tolerance)}"
 
     def _shifts(self) -> tuple[Shift, ...]:
         if self.by is None:

@@ -30,6 +30,7 @@ VERBS = {
     "explain": "Explain the plan in words and the model by SHAP values",
     "predict": "Score a file of rows",
     "evaluate": "Measure a model on labelled rows",
+    "test": "Put a spec's behavioural tests to its trained model",
     "convert": "Convert a trained model to one more format",
     "formats": "List the formats, and what is installed for them",
     "report": "Open or print the path of a run's report",

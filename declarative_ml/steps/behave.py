@@ -44,7 +44,8 @@ def run(context: StepContext) -> None:
     }
     outcomes = ask(tests, _subject(context, task, tests.values()), context.progress)
     write_json(context.out / OUTCOMES, [outcome.model_dump(mode="json") for outcome in outcomes])
-    write_json(context.out / TESTS, {name: test.options() for name, test in tests.items()})
+    kept = [{"name": name, "test": test.options()} for name, test in tests.items()]
+    write_json(context.out / TESTS, {"seed": context.params["seed"], "tests": kept})
     write_verdict(context.out, [outcome.fault for outcome in outcomes if not outcome.passed])
 
 
@@ -87,7 +88,7 @@ def _subject(context: StepContext, task: Task, tests: Iterable[Behaviour]) -> Su
     assembly = context.read("assemble", "assembly.json")
     inputs = tuple(Input.model_validate(item) for item in assembly["inputs"])
     wanted = max((test.row_limit for test in tests), default=0)
-    rows, part = _rows(context, wanted)
+    rows, part = rows_to_try(context.inputs["split"], wanted, context.params["seed"])
     dtypes = {item.name: item.dtype for item in inputs}
     rule = assembly["target_rule"]
     return Subject(
@@ -104,16 +105,15 @@ def _subject(context: StepContext, task: Task, tests: Iterable[Behaviour]) -> Su
     )
 
 
-def _rows(context: StepContext, wanted: int) -> tuple[np.ndarray, str]:
-    """Positions in the table, in a random order, and the part that they are from."""
+def rows_to_try(split: Path, wanted: int, seed: int) -> tuple[np.ndarray, str]:
+    """Positions in the table, in a random order, and the part that they are from, of a split's artifact."""
     import numpy as np
 
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
+    order, part = np.load(split / "order.npy"), np.load(split / "part.npy")
     rows, name = order[part == TEST], "test"
     if not len(rows):
         rows, name = order, "training"
-    chosen: np.ndarray = rows[drawn(len(rows), wanted, context.params["seed"])]
+    chosen: np.ndarray = rows[drawn(len(rows), wanted, seed)]
     return chosen, name
 
 
