@@ -11,8 +11,10 @@ from declarative_ml.core.task import Task
 if TYPE_CHECKING:
     import numpy as np
 
-Percent = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?%$", examples=["5%"])]
-Amount = Annotated[float, Field(ge=0.0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["5%"])]
+PERCENT = r"^\d+(\.\d+)?%$"
+SIGNED_PERCENT = r"^-?\d+(\.\d+)?%$"
+Percent = Annotated[str, Field(pattern=SIGNED_PERCENT, examples=["5%"])]
+Amount = Annotated[float, Field(ge=0.0)] | Annotated[str, Field(pattern=PERCENT, examples=["5%"])]
 """Of a probability between 0 and 1, or of a number in units of the target. Percent of a probability are
 points (5% is 0.05), percent of a number are of the prediction's size."""
 Shift = float | Percent

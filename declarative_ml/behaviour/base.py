@@ -80,7 +80,7 @@ class Outcome(Section):
     def fault(self) -> str:
         """What speaks against the model, in a sentence."""
         if not self.rows:
-            return f"test {self.name}: {self.note}"
+            return f"test {self.name}: {self.note[:1].lower()}{self.note[1:].rstrip('.')}"
         return (
             f"test {self.name}: {self.failures:,} of {self.rows:,} rows failed ({percent(1 - self.share)}, "
             f"allowed {percent(1 - self.needed)}): {self.words[:1].lower()}{self.words[1:].rstrip('.')}"
@@ -267,7 +267,7 @@ class Comparison(Behaviour):
             passed=seen and is_enough(rows, failures, self.share),
             largest=float(movement.max()) if seen else None,
             other_labels=flips if subject.task.is_classification else None,
-            note=self.note(subject) if seen else "there was no row to try: no value could be changed",
+            note=self.note(subject) if seen else "There was no row to try: no value could be changed.",
             cases=cases,
         )
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 Expected = Literal["higher", "lower", "not_higher", "not_lower"]
 _WORDS: dict[Expected, str] = {
-    "higher": "rises",
-    "lower": "falls",
-    "not_higher": "does not rise",
-    "not_lower": "does not fall",
+    "higher": "must rise",
+    "lower": "must fall",
+    "not_higher": "must not rise",
+    "not_lower": "must not fall",
 }
 
 

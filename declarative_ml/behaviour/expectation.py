@@ -140,7 +140,7 @@ class Expectation(Behaviour):
     def words(self, subject: Subject) -> str:
         """See Behaviour.words."""
         near = "" if self.tolerance in (0.0, "0%") else f", within {in_words(self.tolerance)}"
-        return f"Rows whose answer is known get that answer{near}."
+        return f"Rows whose answer is known must get that answer{near}."
 
     def check(self, name: str, subject: Subject) -> Outcome:
         """See Behaviour.check."""

@@ -51,7 +51,7 @@ class Stillness(Comparison):
 
     def at_most(self, subject: Subject) -> str:
         """The limit in words."""
-        return f"moves {subject.said()} by at most {in_words(self.max_change)}"
+        return f"must not move {subject.said()} by more than {in_words(self.max_change)}"
 
 
 class Invariance(Stillness):

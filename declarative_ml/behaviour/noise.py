@@ -17,7 +17,7 @@ JITTER = 0.01
 _LETTERS_A_TYPO = 20
 
 WORDS: dict[Noise, str] = {
-    "missing": "Leaving out",
+    "missing": "Leaving out the value of",
     "typos": "A typing error in",
     "case": "Capitals or small letters in",
     "whitespace": "Blanks around and between the words of",

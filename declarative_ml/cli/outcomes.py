@@ -58,7 +58,7 @@ def _case(case: Mapping[str, Any]) -> str:
     changed = ", ".join(f"{name} {_value(old)} → {_value(new)}" for name, (old, new) in changes)
     told = f"{_value(case['before'])} → {_value(case['after'])}"
     if case["of_class"]:
-        told = f"{case['of_class']} {told}"
+        told = f"P({case['of_class']}) {told}"
     return f"row {case['row']:,}: {changed}: {told}" + (f"  ({rest}{more})" if rest else "")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from declarative_ml.behaviour.base import Case, Outcome, Scalar
 from declarative_ml.report.content import ReportContent
-from declarative_ml.report.wording import count, number, percent, shortened
+from declarative_ml.report.wording import count, number, percent, shortened, trimmed
 
-_PARTS = {"test": "test rows", "training": "training rows", "given": "rows with known answers"}
+_PARTS = {"test": "test rows", "training": "training rows", "given": "known answers"}
 _LONGEST = 80
 _MOST_VALUES = 8
 
@@ -47,7 +47,8 @@ def _sentence(outcomes: Sequence[Outcome]) -> str:
 def _row(outcome: Outcome) -> dict[str, Any]:
     notes = [outcome.note] if outcome.note else []
     if outcome.other_labels:
-        notes.append(f"{count(outcome.other_labels)} labels change")
+        rows = "one row" if outcome.other_labels == 1 else f"{count(outcome.other_labels)} rows"
+        notes.append(f"The label of {rows} changes.")
     return {
         "name": outcome.name,
         "words": outcome.words,
@@ -55,9 +56,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "part": _PARTS.get(outcome.part, outcome.part),
         "share": percent(outcome.share),
         "needed": percent(outcome.needed),
-        "largest": number(outcome.largest, 3),
+        "largest": number(None if outcome.largest is None else max(outcome.largest, 0.0), 3),
         "passed": outcome.passed,
-        "note": "; ".join(notes),
+        "note": " ".join(notes),
     }
 
 
@@ -98,4 +99,4 @@ def _values(values: Mapping[str, Scalar]) -> str:
 def _value(value: Scalar) -> str:
     if value is None or isinstance(value, str):
         return shortened(value, _LONGEST) if value else "missing"
-    return str(value).lower() if isinstance(value, bool) else number(float(value))
+    return str(value).lower() if isinstance(value, bool) else trimmed(float(value))
