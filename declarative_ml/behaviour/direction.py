@@ -57,9 +57,9 @@ class Direction(Comparison):
         """See Behaviour.words."""
         shifts = " or ".join(_signed(shift) for shift in self._shifts())
         change = f"{self.column} {shifts}" if shifts else f"{self.column} set to {self.to}"
-        said = f"the probability of {subject.task.classes[self._index(subject)]}"
-        if not subject.task.is_classification:
-            said = subject.said()
+        index, said = self._index(subject), subject.said()
+        if subject.task.is_classification:
+            said = f"the probability of {subject.task.classes[index]}"
         return f"With {change}, {said} {_WORDS[self.expect]}{self._tolerated()}."
 
     def _tolerated(self) -> str:

@@ -127,7 +127,10 @@ class Expectation(Behaviour):
             raise DataError(
                 f"tests: {self.file} has no column '{target}' with the expected answers", hint=hint
             )
-        known = [row for row in rows if row[target] is not None]
+        known = [row for row in rows if row[target] not in (None, "")]
+        if not known:
+            hint = f"fill in the column '{target}'"
+            raise DataError(f"tests: {self.file} has no row with an expected answer", hint=hint)
         cases = tuple(
             Expected(
                 given={name: _scalar(value) for name, value in row.items() if name != target},
