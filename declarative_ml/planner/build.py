@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.behaviour import BEHAVIOURS
 from declarative_ml.core.component import Component
 from declarative_ml.core.digest import digest_json
 from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.proving import behave_step, verify_step
 from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
-from declarative_ml.spec.tested import answer_files
 from declarative_ml.text.pipelines import is_folder, pipeline_files
 
 AUTO_FOLDS = 5
@@ -223,7 +222,7 @@ class _Builder:
         shown = {"evaluate": "evaluate"}
         self.judges: dict[str, str] = {}
         if spec.tests:
-            steps.append(self._behave(judged))
+            steps.append(behave_step(spec, judged, self.folder, self._pipelines()))
             self.judges["behave"] = "behave"
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
@@ -237,27 +236,6 @@ class _Builder:
         shown |= {step.id: step.id for step in converted}
         steps += self._ship(judged, shown, told)
         return steps
-
-    def _behave(self, judged: dict[str, str]) -> Step:
-        """The tests of the spec; the rows of their files enter the key by their contents."""
-        options = {name: test.options() for name, test in self.spec.tests.items()}
-        files = {}
-        for name, source in ((path[1], source) for path, source in answer_files(self.spec).items()):
-            files[str(name)] = str(source.resolved(self.folder).files()[0])
-            options[str(name)]["file"] = None
-        pipelines = self._pipelines()
-        outside = {"pipelines": dict.fromkeys(pipelines, str(self.folder))} if pipelines else {}
-        return Step(
-            id="behave",
-            kind="behave",
-            title=f"Put {len(options)} behavioural test{'s' * (len(options) > 1)} to the ONNX file",
-            params={"tests": options, "seed": self.spec.seed},
-            outside={**outside, **({"files": files} if files else {})},
-            inputs=judged,
-            components=tuple(sorted({BEHAVIOURS.module(test.type) for test in self.spec.tests.values()})),
-            libraries=("onnxruntime", "pyarrow", "numpy", *(["spacy"] if pipelines else [])),
-            files=tuple(sorted(set(files.values()))),
-        )
 
     def _convert(self, judged: dict[str, str]) -> list[Step]:
         return [
@@ -303,7 +281,7 @@ class _Builder:
             inputs={**judged, **shown, **self.judges, "prepare": "prepare", **self._sql_sources()},
             libraries=("numpy",),
         )
-        verify = self._verify(judged)
+        verify = verify_step(judged, self.folder, self._pipelines())
         self.judges["verify"] = verify.id
         report = Step(
             id="report",
@@ -338,17 +316,6 @@ class _Builder:
                 )
             )
         return steps
-
-    def _verify(self, judged: dict[str, str]) -> Step:
-        """Folders of pipelines are looked for from the folder of the spec, as a server there would."""
-        return Step(
-            id="verify",
-            kind="verify",
-            title="Start the bundle as it is served, and ask it rows and nonsense",
-            inputs={**judged, "evaluate": "evaluate", "package": "package"},
-            outside={"folder": str(self.folder)} if self._pipelines() else {},
-            libraries=("onnxruntime", "pyarrow", "numpy"),
-        )
 
 
 def _with_overview(step: Step, steps: list[Step]) -> Step:

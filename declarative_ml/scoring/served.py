@@ -19,10 +19,13 @@ from typing import Any
 
 from declarative_ml.core.child import TICK, child
 from declarative_ml.core.errors import DataError, StepFailed
+from declarative_ml.store.bundle import MODEL
 
 START_SECONDS, ANSWER_SECONDS = 60.0, 30.0
 """Limits, not expectations: a start takes about a second, an answer milliseconds."""
 MOST_BYTES = 4 << 30
+"""Of memory, beside that for the model."""
+_MODEL_COPIES = 8
 _LAST_WORDS = 300
 
 
@@ -99,6 +102,12 @@ class Served:
         )
 
 
+def _size(bundle: Path) -> int:
+    """Bytes of a bundle's model, or of all of a .zip."""
+    place = bundle / MODEL if bundle.is_dir() else bundle
+    return place.stat().st_size if place.is_file() else 0
+
+
 @contextlib.contextmanager
 def serve(
     bundle: Path, scratch: Path, *, folder: Path | None = None, tick: Callable[[], None] = lambda: None
@@ -116,7 +125,7 @@ def serve(
         child(
             "declarative_ml.scoring.worker",
             str(bundle.absolute()),
-            str(MOST_BYTES),
+            str(MOST_BYTES + _MODEL_COPIES * _size(bundle)),
             folder=folder or scratch,
             log=log,
             threads=1,

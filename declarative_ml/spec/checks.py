@@ -23,7 +23,7 @@ from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
 from declarative_ml.spec.monotone import able_models, left_out, monotone_features, why_not
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
-from declarative_ml.spec.tested import answer_files, demands_of_tests, faults_of_tests, tested_columns
+from declarative_ml.spec.tested import answer_files, columns_of_tests, demands_of_tests, faults_of_tests
 from declarative_ml.spec.tuned import tune_faults
 
 _CLASSES = frozenset({"binary", "multiclass"})
@@ -357,7 +357,7 @@ def _named(spec: Spec) -> Iterator[tuple[Path, str]]:
         for name in [item] if isinstance(item, str) else item:
             path: Path = ("evaluate", "slices", number)
             yield path if isinstance(item, str) else (*path, name), name
-    yield from tested_columns(spec)
+    yield from columns_of_tests(spec)
 
 
 def _unknown_to_sql(spec: Spec, columns: list[str], sql: str, report: _Report) -> list[Problem]:

@@ -19,7 +19,7 @@ _NO_NUMBERS = ("category", "text", "binary")
 _TEXTS = ("category", "text")
 
 
-def tested_columns(spec: Spec) -> Iterator[tuple[Path, str]]:
+def columns_of_tests(spec: Spec) -> Iterator[tuple[Path, str]]:
     """Every column that a test names, with the place where it does."""
     for name, test in spec.tests.items():
         yield from ((("tests", name, *path), column) for path, column in test.columns_named())
