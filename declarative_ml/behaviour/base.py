@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -203,8 +203,9 @@ class Comparison(Behaviour):
     def class_shown(self, subject: Subject, before: np.ndarray, after: np.ndarray) -> int:
         """The column of one row's answers [C] that tells what happened."""
 
-    def note(self, subject: Subject) -> str:
-        """What a person should know of how it was tried."""
+    def note(self, subject: Subject, failed: Sequence[Rows]) -> str:
+        """What a person should know of how it was tried. `failed` holds what was changed in each row that
+        failed, by the worst of its changes."""
         return ""
 
     def check(self, name: str, subject: Subject) -> Outcome:
@@ -236,6 +237,7 @@ class Comparison(Behaviour):
             subject,
             failed=worst[tried] > 0,
             pair=(before[tried], after[tried]),
+            note=self.note(subject, [changes[int(at)] for at in tried if worst[at] > 0]),
             cases=different(
                 self._case(subject, int(at), changes[int(at)], before[at], after[at], failed=worst[at] > 0)
                 for at in order
@@ -249,6 +251,7 @@ class Comparison(Behaviour):
         *,
         failed: np.ndarray,
         pair: tuple[np.ndarray, np.ndarray],
+        note: str,
         cases: tuple[Case, ...],
     ) -> Outcome:
         rows, failures = len(failed), int(failed.sum())
@@ -267,7 +270,7 @@ class Comparison(Behaviour):
             passed=seen and is_enough(rows, failures, self.share),
             largest=float(movement.max()) if seen else None,
             other_labels=flips if subject.task.is_classification else None,
-            note=self.note(subject) if seen else "There was no row to try: no value could be changed.",
+            note=note if seen else "There was no row to try: no value could be changed.",
             cases=cases,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
@@ -79,7 +79,7 @@ class Invariance(Stillness):
         """See Behaviour.words."""
         return f"Another value of {' and '.join(self.columns)} {self.at_most(subject)}."
 
-    def note(self, subject: Subject) -> str:
+    def note(self, subject: Subject, failed: Sequence[Rows]) -> str:
         """See Comparison.note."""
         blind = [name for name in self.columns if subject.input(name) is None]
         return f"The model does not take {' and '.join(blind)}." if blind else ""

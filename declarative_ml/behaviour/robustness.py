@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from declarative_ml.behaviour.base import Subject, Variant
+from declarative_ml.behaviour.base import Rows, Subject, Variant
 from declarative_ml.behaviour.invariance import Stillness
 from declarative_ml.behaviour.noise import WORDS, Noise, fits, noisy
 from declarative_ml.behaviour.values import require_input
@@ -16,6 +17,7 @@ from declarative_ml.core.errors import DataError
 MOST_ASKED = 50_000
 """Rows times columns; of a table with very many columns fewer rows are tried."""
 FEWEST = 20
+_NAMED = 5
 
 
 class Robustness(Stillness):
@@ -39,10 +41,16 @@ class Robustness(Stillness):
         which = "any one column" if self.columns == "all" else " or ".join(self.columns)
         return f"{WORDS[self.noise]} {which} {self.at_most(subject)}."
 
-    def note(self, subject: Subject) -> str:
-        """See Comparison.note."""
+    def note(self, subject: Subject, failed: Sequence[Rows]) -> str:
+        """See Comparison.note: which columns it was."""
         tried = self._rows(subject)
-        return f"Many columns: {tried} rows were tried." if tried < len(subject) else ""
+        said = [f"Many columns: {tried} rows were tried."] if tried < len(subject) else []
+        found = Counter(name for change in failed for name in change).most_common()
+        if found and self.columns != found[0][:1]:
+            most = ", ".join(f"{name} {count:,}" for name, count in found[:_NAMED])
+            more = f", {len(found) - _NAMED} more columns" if len(found) > _NAMED else ""
+            said.append(f"Failures by column: {most}{more}.")
+        return " ".join(said)
 
     def _names(self, subject: Subject) -> list[str]:
         if self.columns == "all":

@@ -170,6 +170,15 @@ def test_typos_are_those_of_the_seed_and_one_column_at_a_time() -> None:
     assert all(list(case.changed) == ["city"] for case in first.cases)
 
 
+def test_the_note_names_the_columns_that_failed() -> None:
+    options = {"type": "robustness", "noise": "missing", "max_change": 0.0}
+    found = outcome(options, copies=2)
+    # No row moves without its date or its membership, and each moves furthest without its town.
+    assert found.note == "Failures by column: city 6, age 2."
+    assert outcome({**options, "columns": ["age"]}).note == ""
+    assert outcome({**options, "max_change": 1.0}).note == ""
+
+
 def test_noise_that_does_not_happen_to_a_column() -> None:
     with pytest.raises(DataError, match="typos happens to texts, and 'age' is number"):
         outcome({"type": "robustness", "noise": "typos", "columns": ["age"], "max_change": 0.1})
