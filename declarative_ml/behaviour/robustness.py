@@ -46,9 +46,9 @@ class Robustness(Stillness):
         tried = self._rows(subject)
         said = [f"Many columns: {tried} rows were tried."] if tried < len(subject) else []
         found = Counter(name for change in failed for name in change).most_common()
-        if found and self.columns != found[0][:1]:
+        if found and len(self._names(subject)) > 1:
             most = ", ".join(f"{name} {count:,}" for name, count in found[:_NAMED])
-            more = f", {len(found) - _NAMED} more columns" if len(found) > _NAMED else ""
+            more = f", {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             said.append(f"Failures by column: {most}{more}.")
         return " ".join(said)
 
