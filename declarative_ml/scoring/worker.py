@@ -14,7 +14,7 @@ from typing import Any
 
 BLOCKED = (
     "torch", "mlflow", "pandas", "shap", "sklearn", "scipy", "lightgbm", "xgboost", "onnx", "optuna",
-    "duckdb", "matplotlib", "jinja2", "pyarrow",
+    "duckdb", "matplotlib", "pyarrow",
 )  # fmt: skip
 
 
