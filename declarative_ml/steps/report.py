@@ -102,6 +102,7 @@ def content(context: StepContext) -> ReportContent:
         dropped=resolved["dropped"],
         notes=[
             *behaviour_note(outcomes),
+            *(f"The bundle was started and did not do: {fault}." for fault in _served_faults(context)),
             *resolved["notes"],
             *split["notes"],
             *context.read("table", "info.json")["notes"],
@@ -151,10 +152,14 @@ def _outcomes(context: StepContext) -> list[Outcome]:
     return [Outcome.model_validate(item) for item in context.read("behave", OUTCOMES)]
 
 
+def _served_faults(context: StepContext) -> list[str]:
+    return read_verdict(context.inputs["verify"])
+
+
 def _verified(context: StepContext) -> str:
     """What the served bundle was asked, and how it did."""
     found = context.read("verify", VERIFIED)
-    wrong = read_verdict(context.inputs["verify"])
+    wrong = _served_faults(context)
     if wrong or not found:
         return "failed: " + "; ".join(wrong)
     memory = f", {size(found['peak_bytes'])} of memory" if found["peak_bytes"] else ""
