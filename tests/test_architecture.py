@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from declarative_ml.behaviour import BEHAVIOURS
 from declarative_ml.cli import VERBS, module_of
 from declarative_ml.core.component import Component, Shelf
 from declarative_ml.features import FEATURES
@@ -131,7 +132,9 @@ def test_imports_point_down_only() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("shelf", [FEATURES, MODELS, SOURCES, TRACKERS], ids=lambda shelf: shelf.kind)
+@pytest.mark.parametrize(
+    "shelf", [FEATURES, MODELS, SOURCES, TRACKERS, BEHAVIOURS], ids=lambda shelf: shelf.kind
+)
 def test_shelves_load(shelf: Shelf[Component]) -> None:
     for name in shelf:
         component = shelf.load(name)

@@ -22,6 +22,7 @@ from declarative_ml.formats.conversion import RESULT, Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
+from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import skip_reason
 from declarative_ml.steps.verdict import JUDGES, read_verdict
 from declarative_ml.text.pipelines import find_pipeline
@@ -232,6 +233,11 @@ def _finish(
     ]
     if conversions:
         result["conversions"] = conversions
+    if "behave" in artifacts:
+        result["tests"] = [
+            {name: value for name, value in outcome.items() if name != "cases"}
+            for outcome in read_json(artifacts["behave"] / OUTCOMES)
+        ]
     faults = [fault for judge in JUDGES if judge in artifacts for fault in read_verdict(artifacts[judge])]
     if faults and result["status"] == "ok":
         result |= {"status": "gate_failed", "faults": faults}

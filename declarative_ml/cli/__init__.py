@@ -31,6 +31,7 @@ VERBS = {
     "predict": "Score a file of rows",
     "evaluate": "Measure a model on labelled rows",
     "serve": "Serve a model over HTTP",
+    "test": "Put a spec's behavioural tests to its trained model",
     "convert": "Convert a trained model to one more format",
     "formats": "List the formats, and what is installed for them",
     "report": "Open or print the path of a run's report",

@@ -20,6 +20,7 @@ from declarative_ml.cli.options import (
     spec_argument,
     spec_options,
 )
+from declarative_ml.cli.outcomes import outcome_lines
 
 
 @click.command("run")
@@ -91,6 +92,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     _metrics(result)
     if result.get("interval"):
         click.echo(f"{coverage_line(result['interval'])}\n")
+    for line in outcome_lines(result.get("tests", [])):
+        click.echo(line)
     for line in conversion_lines(result.get("conversions", [])):
         click.echo(line)
     for name in ("bundle", "report"):

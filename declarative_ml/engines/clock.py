@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from declarative_ml.graph.plan import Step
 
-_AFTER = 4.0
+_AFTER = 5.0
 _AFTER_PER_BEFORE = 1.2
 """Seconds for what follows training: fixed, and for each second that the steps before training took."""
-_PLOTS_AND_TRACKING = 4.0
-"""Seconds for what follows the values of an explanation."""
+_PLOTS_AND_TRACKING = 5.0
+"""Seconds for what follows the values of an explanation: plots, the bundle, a try of it, report, tracking."""
 _CONVERSION = 6.0
 """Seconds to convert to a format, in a process that first has to import the converter."""
 _START = 0.5

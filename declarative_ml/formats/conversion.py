@@ -6,13 +6,8 @@ files and `conversion.json`; what it prints goes to a log, of which the last wor
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from declarative_ml.core.atomic import publish_folder, read_json, write_json
+from declarative_ml.core.child import child, wait_for
 from declarative_ml.core.component import Section
 from declarative_ml.core.errors import MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
@@ -36,7 +32,6 @@ FILES = "files"
 RESULT = "conversion.json"
 _JOB, _MODEL, _ROWS, _LOG = "job.json", "model.onnx", "rows.arrow", "log.txt"
 _LAST_WORDS = 300
-_TICK = 0.5
 
 Status = Literal["ok", "unproven", "refused", "differs", "failed"]
 
@@ -180,43 +175,14 @@ def _attempt(original: Original, wanted: Format, files: Path) -> Conversion:
 
 
 def _run_child(folder: Path, threads: int, tick: Callable[[], None]) -> int:
-    """The exit status of the child. It and what it starts have a group of their own: an interrupt is ours to
-    take, and ends them all."""
-    command = [sys.executable, "-P", "-m", "declarative_ml.formats.worker", str(folder)]
-    with (folder / _LOG).open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_environment(threads),
-            cwd=folder,
-            start_new_session=True,
-        )
-        try:
-            while True:
-                try:
-                    return process.wait(_TICK)
-                except subprocess.TimeoutExpired:
-                    tick()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _environment(threads: int) -> Mapping[str, str]:
-    """Ours, quiet, without the network, and with so many threads."""
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    nowhere = dict.fromkeys([*proxies, *map(str.upper, proxies)], "http://127.0.0.1:9")
-    local = dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
-    pools = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    counts = dict.fromkeys(pools, str(threads))
-    paths = [
-        str(Path(item).absolute()) for item in os.environ.get("PYTHONPATH", "").split(os.pathsep) if item
-    ]
-    return {**os.environ, **quiet, **nowhere, **local, **counts, "PYTHONPATH": os.pathsep.join(paths)}
+    """The exit status of the child."""
+    with (
+        (folder / _LOG).open("wb") as log,
+        child(
+            "declarative_ml.formats.worker", str(folder), folder=folder, log=log, threads=threads
+        ) as process,
+    ):
+        return wait_for(process, tick)
 
 
 def _last_words(log: Path) -> str:

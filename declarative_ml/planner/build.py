@@ -11,6 +11,7 @@ from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.proving import behave_step, verify_step
 from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
@@ -219,6 +220,10 @@ class _Builder:
         )
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
+        self.judges: dict[str, str] = {}
+        if spec.tests:
+            steps.append(behave_step(spec, judged, self.folder, self._pipelines()))
+            self.judges["behave"] = "behave"
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
@@ -226,7 +231,7 @@ class _Builder:
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"
-        converted = self._convert(judged)
+        converted = self._convert({**judged, **self.judges})
         steps += converted
         shown |= {step.id: step.id for step in converted}
         steps += self._ship(judged, shown, told)
@@ -273,18 +278,20 @@ class _Builder:
             kind="package",
             title="Write the bundle",
             params=about,
-            inputs={**judged, **shown, "prepare": "prepare", **self._sql_sources()},
+            inputs={**judged, **shown, **self.judges, "prepare": "prepare", **self._sql_sources()},
             libraries=("numpy",),
         )
+        verify = verify_step(judged, self.folder, self._pipelines())
+        self.judges["verify"] = verify.id
         report = Step(
             id="report",
             kind="report",
             title="Draw the report",
             params=about,
-            inputs={**judged, **shown, **told, "profile": "profile", "package": "package"},
+            inputs={**judged, **shown, **told, **self.judges, "profile": "profile", "package": "package"},
             libraries=("jinja2", "numpy"),
         )
-        steps = [package, report]
+        steps = [package, verify, report]
         if self._tracks():
             steps.append(
                 Step(
@@ -297,7 +304,14 @@ class _Builder:
                         "spec": spec_options(spec),
                         "spec_yaml": spec_to_yaml(spec),
                     },
-                    inputs={"package": "package", "report": "report", **judged, **shown, **told},
+                    inputs={
+                        "package": "package",
+                        "report": "report",
+                        **judged,
+                        **shown,
+                        **told,
+                        **self.judges,
+                    },
                     effect=True,
                 )
             )

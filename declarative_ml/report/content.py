@@ -11,6 +11,7 @@ from declarative_ml.learning.task import Task
 if TYPE_CHECKING:
     import numpy as np
 
+    from declarative_ml.behaviour.base import Outcome
     from declarative_ml.learning.statistics import ColumnProfile
 
 Scores = Mapping[str, float]
@@ -181,6 +182,8 @@ class ReportContent:
     slices: Sequence[SliceResult] = ()
     interval: IntervalResult | None = None
     """Test rows: number targets with `evaluate.interval`."""
+    tests: Sequence[Outcome] = ()
+    """The behavioural tests of the spec."""
     shap_plots: Mapping[str, bytes] = field(default_factory=dict)
     """Title -> PNG."""
     importance: Sequence[tuple[str, float]] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.report import tables, wording
+from declarative_ml.report.behaviour import behaviour_table
 from declarative_ml.report.charts import curve_figures, figures
 from declarative_ml.report.columns import column_cards
 from declarative_ml.report.content import ReportContent
@@ -42,6 +43,7 @@ def render_report(content: ReportContent) -> str:
         curves=curve_figures(content.curves),
         coverage=coverage_table(content),
         slices=tables.slice_table(content),
+        tests=behaviour_table(content),
         small_slice=tables.SMALL_SLICE,
         importance=tables.importance_table(content),
         shap_plots=_images(content),

@@ -73,6 +73,20 @@ def raw_inputs(
     first_row: int = 1,
 ) -> dict[str, np.ndarray]:
     """The graph's inputs [N, 1] from a batch of text or typed columns."""
+    return scorer.readers.read(
+        unread_inputs(scorer, batch, strict=strict, misfits=misfits, first_row=first_row)
+    )
+
+
+def unread_inputs(
+    scorer: Scorer,
+    batch: pa.RecordBatch,
+    *,
+    strict: bool = True,
+    misfits: Counter[str] | None = None,
+    first_row: int = 1,
+) -> dict[str, np.ndarray]:
+    """As `raw_inputs`, with texts as they are where the graph takes readings of them."""
     from declarative_ml.core.columns import raw_column, read_column
 
     present = batch.schema.names
@@ -92,7 +106,7 @@ def raw_inputs(
         raise scorer.unfit_error(unfit)
     if misfits is not None:
         misfits.update(bad.column for bad in unfit)
-    return scorer.readers.read(inputs)
+    return inputs
 
 
 def score_fields(scorer: Scorer, schema: pa.Schema, keep: Sequence[str] = ()) -> list[pa.Field]:

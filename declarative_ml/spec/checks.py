@@ -23,6 +23,7 @@ from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
 from declarative_ml.spec.monotone import able_models, left_out, monotone_features, why_not
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
+from declarative_ml.spec.tested import answer_files, columns_of_tests, demands_of_tests, faults_of_tests
 from declarative_ml.spec.tuned import tune_faults
 
 _CLASSES = frozenset({"binary", "multiclass"})
@@ -33,7 +34,7 @@ _ORDERED = _BINARY | _NUMBER
 
 def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     """Contradictions inside the spec, without looking at data."""
-    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _held_out, _without_effect)
+    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _tests, _held_out, _without_effect)
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
@@ -57,12 +58,12 @@ def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> lis
     headers = [_columns(source, path) for path, source in main]
     columns = list(dict.fromkeys(name for header in headers for name in header))
     if spec.data.sql is not None:
-        return _unknown_to_sql(spec, columns, spec.data.sql, report)
+        return _unknown_to_sql(spec, columns, spec.data.sql, report) + _answer_files(spec, report)
     problems = [report.column(path, name, columns) for path, name in _named(spec) if name not in columns]
     if not problems:
         problems = _no_features(spec, columns, report)
         problems += [report.doubt(doubt) for doubt in doubts(spec)]
-    return problems + _other_files(spec, report)
+    return problems + _other_files(spec, report) + _answer_files(spec, report)
 
 
 class _UnreadableSource(DataError):
@@ -186,6 +187,7 @@ def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
         yield ("evaluate", "interval"), "evaluate.interval", _NUMBER
     for name, direction in monotone_features(spec).items():
         yield ("features", name, "monotone"), f"monotone {direction}", _ORDERED
+    yield from demands_of_tests(spec)
     if spec.imbalance != "none":
         yield ("imbalance",), f"imbalance {spec.imbalance}", _CLASSES
 
@@ -320,6 +322,12 @@ def _tune(spec: Spec, report: _Report) -> Iterator[Problem]:
         yield make("DML117", fault.path, fault.message, fault.hint)
 
 
+def _tests(spec: Spec, report: _Report) -> Iterator[Problem]:
+    for fault in faults_of_tests(spec):
+        make = report.key if fault.at_key else report.value
+        yield make("DML131", fault.path, fault.message, fault.hint)
+
+
 def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
     if spec.track.enabled is False and spec.track.register_as is not None:
         message = "track.register has no effect: tracking is off"
@@ -349,6 +357,7 @@ def _named(spec: Spec) -> Iterator[tuple[Path, str]]:
         for name in [item] if isinstance(item, str) else item:
             path: Path = ("evaluate", "slices", number)
             yield path if isinstance(item, str) else (*path, name), name
+    yield from columns_of_tests(spec)
 
 
 def _unknown_to_sql(spec: Spec, columns: list[str], sql: str, report: _Report) -> list[Problem]:
@@ -381,6 +390,18 @@ def _other_files(spec: Spec, report: _Report) -> list[Problem]:
             report.column(path, name, columns, f"the {part} data") for name in needed if name not in columns
         ]
     return found
+
+
+def _answer_files(spec: Spec, report: _Report) -> list[Problem]:
+    """Files of expected answers must hold the target."""
+    target = spec.target.column
+    headers = {path: _columns(source, path) for path, source in answer_files(spec).items()}
+    where = "the file of expected answers"
+    return [
+        report.column(path, target, columns, where)
+        for path, columns in headers.items()
+        if target not in columns
+    ]
 
 
 def _parts(spec: Spec) -> dict[str, Source]:

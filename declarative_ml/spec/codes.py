@@ -211,6 +211,14 @@ _TABLE = (
          "and their options cannot be tuned.",
          "features: {tenure: {type: number, monotone: decreasing}}\nmodel: mlp",
          "features: {tenure: {type: number, monotone: decreasing}}\nmodel: lightgbm"),
+    Code("DML131", "A behavioural test that cannot be made",
+         "A test under `tests` names the target, a column that the model does not take, a column that does "
+         "not move by a number, or one to which its noise does not happen; or it leaves out which of several "
+         "classes is meant.",
+         "features: {Contract: category, tenure: number}\n"
+         "tests: {loyal: {type: direction, column: Contract, by: 12, expect: lower}}",
+         "features: {Contract: category, tenure: number}\n"
+         "tests: {loyal: {type: direction, column: tenure, by: 12, expect: lower}}"),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

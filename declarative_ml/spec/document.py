@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from declarative_ml.behaviour import BEHAVIOURS
+from declarative_ml.behaviour.base import Behaviour
 from declarative_ml.core.component import Section
 from declarative_ml.core.duration import Duration, Latency, seconds_of
 from declarative_ml.core.schema import DEFAULT_MISSING
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     AnyFeature = Feature
     AnyMember = Model
     AnyFormat = Format
+    AnyBehaviour = Behaviour
     MetricName = str
 else:
     # The shelves' tables are the only lists of names, so these unions are made from them.
@@ -40,6 +43,7 @@ else:
     AnyFeature = Annotated[Union[tuple(FEATURES.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyMember = Annotated[Union[tuple(MODELS.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyFormat = Annotated[Union[tuple(FORMATS.classes())], Field(discriminator="format")]  # noqa: UP007
+    AnyBehaviour = Annotated[Union[tuple(BEHAVIOURS.classes())], Field(discriminator="type")]  # noqa: UP007
     MetricName = Literal[tuple(METRICS)]
 
 
@@ -313,6 +317,9 @@ class Spec(Section):
     )
     tune: Tune | None = Field(default=None, description="Search for options; absent: none")
     evaluate: Evaluate = Field(default=Evaluate(), description="What is measured")
+    tests: dict[str, AnyBehaviour] = Field(
+        default_factory=dict, description="Behavioural tests by name: how answers move with their rows"
+    )
     explain: Explain = Field(default=Explain(), description="SHAP values; false: none")
     track: Track = Field(default=Track(), description="MLflow; false: no tracking")
     convert: tuple[AnyFormat, ...] = Field(

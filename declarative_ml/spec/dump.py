@@ -26,14 +26,16 @@ def resolve_sources(spec: Spec, folder: Path) -> Spec:
         parts: dict[str, Any] = {"test": data.split.test, "validation": data.split.validation}
         resolved = {name: part.resolved(folder) for name, part in parts.items() if isinstance(part, Source)}
         update["split"] = data.split.model_copy(update=resolved)
-    return spec.model_copy(update={"data": data.model_copy(update=update)})
+    tests = {name: test.resolved(folder) for name, test in spec.tests.items()}
+    return spec.model_copy(update={"data": data.model_copy(update=update), "tests": tests})
 
 
 def spec_options(spec: Spec, folder: Path | None = None) -> dict[str, Any]:
     """The whole spec as plain JSON values; paths below `folder` become relative to it."""
     options = spec.model_dump(mode="json", by_alias=True)
     if folder is not None:
-        options["data"] = _relative(options["data"], f"{folder.resolve().as_posix()}/")
+        for part in ("data", "tests"):
+            options[part] = _relative(options[part], f"{folder.resolve().as_posix()}/")
     return options
 
 

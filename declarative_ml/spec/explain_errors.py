@@ -173,6 +173,8 @@ def _hint_of_rule(finding: Finding, message: str, data: Any) -> str:
         return f"delete {either(there)}" if len(there) > 1 else about((*finding.path, names[0]), data)
     if needed := re.search(r"needs '(\w+)'$", message):
         return about((*finding.path, needed[1]), data)
+    if message.startswith("say what is expected"):
+        return 'for example prediction: "Yes", or probability: {min: 0.8}'
     if "'sql'" in message:
         return "for example sql: SELECT * FROM customers JOIN orders USING (customer_id)"
     return about(finding.path, data)

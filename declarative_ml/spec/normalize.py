@@ -58,7 +58,10 @@ def rebase(root: Node, homes: Mapping[str, Home], folder: Path | None) -> Node:
     def data(node: Node) -> Node:
         return _change(_change(_change(node, "source", source), "sources", _each(source)), "split", split)
 
-    return _change(root, "data", data)
+    def test(node: Node) -> Node:
+        return _change(node, "file", path)
+
+    return _change(_change(root, "data", data), "tests", _each(test))
 
 
 def _change(node: Node, name: str, expand: Expand) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(["checks", "gates", "tests", "serve", "deploy", "monitor"]),
+    "": frozenset(["checks", "gates", "serve", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
     "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),

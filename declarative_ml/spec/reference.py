@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from declarative_ml.behaviour import BEHAVIOURS
 from declarative_ml.core.atomic import write_text
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
@@ -61,6 +62,12 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
             found.append(_Section(kind, f"model: type {name}"))
     found += [_Section("Tune", "tune"), _Section("Span", "tune.space", 3)]
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
+    found += [_Section(BEHAVIOURS.load(name).__name__, f"tests: type {name}") for name in BEHAVIOURS]
+    found += [_Section("Expected", "tests: rows of type expect", 3)]
+    found += [
+        _Section("Probability", "tests: rows: probability", 3),
+        _Section("Range", "tests: rows: number", 3),
+    ]
     found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Serve", "Resources")]
     found += [_Section(FORMATS.load(name).__name__, f"convert: format {name}") for name in FORMATS]
     return found

@@ -63,7 +63,7 @@ def field_at(data: Any, path: Path) -> FieldInfo | None:
 def section_of(path: Path) -> str:
     """The section of a mapping at `path`, dotted: the same for each column, source and member."""
     names = [part for part in path if isinstance(part, str)]
-    if names[:1] == ["features"]:
+    if names[:1] == ["features"] or names[:1] == ["tests"]:
         names[1:2] = ["*"] if len(names) > 1 else []
     elif names[:2] in (["data", "sources"], ["data", "split"]) and len(names) > 2:
         names[1:3] = ["source"]
@@ -82,6 +82,8 @@ def place_of(path: Path) -> str:
         return f"{place_of(path[:-1])}[]"
     if len(path) == 2 and path[0] == "features":
         return "features.*"
+    if len(path) == 2 and path[0] == "tests":
+        return "tests.*"
     if len(path) == 3 and path[:2] == ("tune", "space"):
         return "tune.space.*"
     if len(path) == 3 and path[:2] == ("data", "sources"):

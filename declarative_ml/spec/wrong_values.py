@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
+from declarative_ml.behaviour.amount import PERCENT, SIGNED_PERCENT
 from declarative_ml.core.duration import LATENCY_PATTERN as LATENCY
 from declarative_ml.core.duration import PATTERN as DURATION
 from declarative_ml.core.size import PATTERN as SIZE
@@ -17,6 +18,8 @@ _FORMS = {
     DURATION: ("span of time", "90s, 5m or 1h30m"),
     LATENCY: ("latency", "100us or 1ms"),
     SIZE: ("size", "500kB or 1MB"),
+    PERCENT: ("number or percentage", "0.05 or 5%"),
+    SIGNED_PERCENT: ("number or percentage", "12 or -5%"),
 }
 """Pattern -> what it is the form of, and examples."""
 RANGE = {

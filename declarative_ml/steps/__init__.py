@@ -14,9 +14,11 @@ STEPS = {
     "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
+    "behave": "declarative_ml.steps.behave",
     "explain": "declarative_ml.steps.explain",
     "convert": "declarative_ml.steps.convert",
     "report": "declarative_ml.steps.report",
     "package": "declarative_ml.steps.package",
+    "verify": "declarative_ml.steps.verify",
     "track": "declarative_ml.steps.track",
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from declarative_ml.core.atomic import read_json
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
+from declarative_ml.steps.behave import TESTS
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.table import read_schema
 from declarative_ml.store.bundle import MODEL, REFERENCE, write_bundle
@@ -39,6 +40,8 @@ def run(context: StepContext) -> None:
         REFERENCE: context.inputs["prepare"] / "reference.json",
         "metrics.json": context.inputs["evaluate"] / "metrics.json",
     }
+    if "behave" in context.inputs:
+        files[TESTS] = context.inputs["behave"] / TESTS
     if "explain" in context.inputs:
         explanation = context.inputs["explain"]
         files |= {name: explanation / name for name in ("explanation.json", "explanation.npz")}

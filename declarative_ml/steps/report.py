@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from declarative_ml.behaviour.base import Outcome
 from declarative_ml.core.atomic import read_json
 from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.formats.conversion import RESULT, Conversion
 from declarative_ml.learning.statistics import ColumnProfile
+from declarative_ml.report.behaviour import behaviour_note
 from declarative_ml.report.content import (
     ConversionResult,
     IntervalGroup,
@@ -21,7 +23,11 @@ from declarative_ml.report.content import (
     TuningResult,
 )
 from declarative_ml.report.page import render_report
+from declarative_ml.report.wording import latency, seconds, size
+from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.verdict import read_verdict
+from declarative_ml.steps.verify import RESULT as VERIFIED
 
 _LIBRARIES = (
     "declarative-ml",
@@ -69,6 +75,7 @@ def content(context: StepContext) -> ReportContent:
     resolved = context.read("profile", "features.json")
     with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
         truth, prediction = test["truth"], test["prediction"]
+    outcomes = _outcomes(context)
     shown = {"truth": truth, "prediction": prediction} if len(truth) else {}
     return ReportContent(
         name=context.params["name"],
@@ -94,6 +101,8 @@ def content(context: StepContext) -> ReportContent:
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
         notes=[
+            *behaviour_note(outcomes),
+            *(f"The bundle was started and did not do: {fault}." for fault in _served_faults(context)),
             *resolved["notes"],
             *split["notes"],
             *context.read("table", "info.json")["notes"],
@@ -101,6 +110,7 @@ def content(context: StepContext) -> ReportContent:
             *_monotone_notes(task, assembly["monotone"]),
             *_reading_notes(assembly["inputs"]),
         ],
+        tests=outcomes,
         steps=_steps(context),
         **_candidates(context, assembly),
         tunings=tunings(context),
@@ -134,6 +144,31 @@ def _reading_notes(inputs: list[dict[str, Any]]) -> list[str]:
         for item in inputs
         if item["reading"]
     ]
+
+
+def _outcomes(context: StepContext) -> list[Outcome]:
+    if "behave" not in context.inputs:
+        return []
+    return [Outcome.model_validate(item) for item in context.read("behave", OUTCOMES)]
+
+
+def _served_faults(context: StepContext) -> list[str]:
+    return read_verdict(context.inputs["verify"])
+
+
+def _verified(context: StepContext) -> str:
+    """What the served bundle was asked, and how it did."""
+    found = context.read("verify", VERIFIED)
+    wrong = _served_faults(context)
+    if wrong or not found:
+        return "failed: " + "; ".join(wrong)
+    memory = f", {size(found['peak_bytes'])} of memory" if found["peak_bytes"] else ""
+    one, all_rows = latency(found["one_row_seconds"]), latency(found["rows_seconds"])
+    return (
+        f"started by itself in {seconds(found['start_seconds'])}{memory}; {found['rows']:,} rows asked, its "
+        f"answers differ by at most {found['max_difference']:.1e}; one row in {one}, all in {all_rows}; "
+        f"{len(found['requests'])} wrong requests refused"
+    )
 
 
 def _interval(found: dict[str, Any] | None) -> IntervalResult | None:
@@ -266,6 +301,7 @@ def _provenance(context: StepContext, assembly: dict[str, Any], split: dict[str,
             f"graph and training differ by at most {parity['max_difference']:.1e} "
             f"on {parity['rows']:,} rows (allowed {parity['tolerance']:.0e})"
         ),
+        "Served": _verified(context),
         "Libraries": ", ".join(f"{name} {library_version(name)}" for name in _LIBRARIES),
     }
 

@@ -10,7 +10,7 @@ import pytest
 
 from declarative_ml.api.run import RunReport
 
-SHIPPED = {"package", "report"}
+SHIPPED = {"package", "verify", "report"}
 JUDGED = {"evaluate", *SHIPPED}
 
 

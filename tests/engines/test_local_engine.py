@@ -70,6 +70,7 @@ def test_a_failure_keeps_what_the_others_did(flowers: Any, run: Any) -> None:
     assert {step["id"] for step in mended.result["steps"] if step["status"] == "run"} == {
         "evaluate",
         "package",
+        "verify",
         "report",
     }
 

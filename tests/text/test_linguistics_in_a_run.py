@@ -87,6 +87,23 @@ def test_texts_are_read_learned_from_and_explained(dml, tmp_path, pipelines, mon
     assert json.loads(session.get_modelmeta().custom_metadata_map["readings"])["note"] == column["reading"]
 
 
+def test_tests_change_the_text_and_not_its_reading(dml, tmp_path, pipelines, monkeypatch):
+    write_project(tmp_path, pipelines)
+    spec = json.loads((tmp_path / "spec.yaml").read_text())
+    given = [{"given": {"note": "We were SAILING!"}, "prediction": "sea"}]
+    spec["tests"] = {
+        "known": {"type": "expect", "rows": given},
+        "shouting": {"type": "robustness", "noise": "case", "max_change": 0.01},
+    }
+    spec["explain"] = False
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    monkeypatch.chdir(tmp_path)
+    ran = json.loads(dml("run", "--format", "json", "-q").out)
+    assert [(item["passed"], item["rows"] > 0) for item in ran["tests"]] == [(True, True), (True, True)]
+    again = json.loads(dml("test", "--format", "json").out)
+    assert (again["passed"], again["tests"][1]["rows"]) == (2, ran["tests"][1]["rows"])
+
+
 def test_another_pipeline_ages_what_was_learned_from_it(dml, tmp_path, pipelines, monkeypatch):
     write_project(tmp_path, pipelines, rows=60)
     monkeypatch.chdir(tmp_path)

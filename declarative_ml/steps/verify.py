@@ -1,0 +1,183 @@
+"""Start the packaged bundle as it is served, ask it, and hold its answers against the run's own.
+
+verify.json    rows, differences, refused requests, time to start and to answer, memory
+verdict.json   what is wrong with it
+
+The rows go the whole way that a client's rows go: raw values in JSON, parsed by the bundle's own rules in a
+process that has nothing of training. Its answers must be those that `evaluate` measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.task import Task
+from declarative_ml.scoring.parse import raw_values
+from declarative_ml.scoring.served import Served, serve
+from declarative_ml.scoring.session import open_session, run_graph
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.table import read_rows
+from declarative_ml.steps.verdict import write_verdict
+from declarative_ml.store.bundle import Bundle, Input
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RESULT = "verify.json"
+ROWS = 100
+TOLERANCE = 1e-6
+"""Of a probability; of a number in shares of its size plus one, ten times as much."""
+_TIMES = 10
+_NONSENSE = "\u2603 no number"
+
+
+def run(context: StepContext) -> None:
+    """Write what was found and the verdict."""
+    try:
+        found, faults = _verify(context)
+    except DataError as error:
+        found, faults = {}, [f"the bundle does not start: {error.message}"]
+    write_json(context.out / RESULT, found)
+    write_verdict(context.out, faults)
+
+
+def _verify(context: StepContext) -> tuple[dict[str, Any], list[str]]:
+    bundle = Bundle.open(context.inputs["package"])
+    manifest = bundle.manifest
+    rows, expected = _expected(context, manifest.task, manifest.inputs)
+    bodies = _bodies(context, rows, manifest.inputs, manifest.missing)
+    folder = context.step.outside.get("folder")
+
+    def tick() -> None:
+        context.progress(0.3, "waiting for the served bundle")
+
+    with serve(bundle.path, context.scratch, folder=Path(folder) if folder else None, tick=tick) as served:
+        context.progress(0.5, "asking it")
+        faults = []
+        if served.model_digest != manifest.model_digest:
+            faults.append("the served bundle names another model_digest than bundle.json")
+        together = served.ask({"rows": bodies})
+        difference = _difference(manifest.task, together, expected, faults)
+        refused = list(_refusals(served, bodies[0], manifest.inputs, faults))
+        again = served.ask({"rows": bodies[:1]})
+        if again.get("predictions") != together.get("predictions", [])[:1]:
+            faults.append("after refused requests, or alone, the first row gets another answer")
+        found = {
+            "rows": len(bodies),
+            "max_difference": difference,
+            "tolerance": _tolerance(manifest.task),
+            "requests": refused,
+            "start_seconds": round(served.start_seconds, 3),
+            "one_row_seconds": _seconds(served, bodies[:1]),
+            "rows_seconds": _seconds(served, bodies),
+            "peak_bytes": served.peak_bytes(),
+        }
+    return found, faults
+
+
+def _expected(context: StepContext, task: Task, inputs: tuple[Input, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of rows, and what the run measured of them: [n, C] or [n]. Of training rows the graph is
+    asked, as there are no test rows."""
+    import numpy as np
+
+    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
+        rows, prediction = test["rows"][:ROWS], test["prediction"][:ROWS]
+    if len(rows):
+        return rows, prediction
+    rows = np.load(context.inputs["split"] / "order.npy")[:ROWS]
+    session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes())
+    dtypes = {item.name: item.dtype for item in inputs}
+    return rows, run_graph(session, raw_arrays(context.inputs, rows, dtypes))
+
+
+def _bodies(
+    context: StepContext, rows: np.ndarray, inputs: tuple[Input, ...], missing: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """The rows as a client sends them. Cells that are not of their column's type count as missing in the run
+    and are null here: a service refuses them."""
+    table = read_rows(context.inputs["table"], rows, [item.name for item in inputs])
+    columns = {}
+    for item in inputs:
+        values = [_for_json(value) for value in table.column(item.name).to_pylist()]
+        for row, _ in raw_values(values, item.dtype, item.rule, missing)[1]:
+            values[row] = None
+        columns[item.name] = values
+    return [{name: values[row] for name, values in columns.items()} for row in range(len(rows))]
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return None if isinstance(value, float) and value != value else value
+
+
+def _difference(
+    task: Task, answered: dict[str, Any], expected: np.ndarray, faults: list[str]
+) -> float | None:
+    """The largest difference to what the run measured; None when the rows were not answered."""
+    import numpy as np
+
+    if "error" in answered:
+        faults.append(f"real rows are refused: {answered['error']['message']}")
+        return None
+    items = answered["predictions"]
+    if task.is_classification:
+        found = np.array([[item["probabilities"][name] for name in task.classes] for item in items])
+        away = np.abs(found - expected)
+    else:
+        found = np.array([item["prediction"] for item in items])
+        away = np.abs(found - expected) / (1.0 + np.abs(expected))
+    largest = float(away.max())
+    if not largest <= _tolerance(task):
+        faults.append(f"the served bundle answers otherwise than the run measured: by up to {largest:.2g}")
+    return largest
+
+
+def _tolerance(task: Task) -> float:
+    return TOLERANCE if task.is_classification else 10 * TOLERANCE
+
+
+def _refusals(
+    served: Served, row: dict[str, Any], inputs: tuple[Input, ...], faults: list[str]
+) -> Iterator[dict[str, str]]:
+    """Requests that cannot be answered, with what the client is told. It must name the column."""
+    for name, request, column in _nonsense(row, inputs):
+        told = served.ask(request)
+        message = str(told.get("error", {}).get("message", ""))
+        if not message:
+            faults.append(f"a request with {name} is answered as if it were right")
+        elif column not in message:
+            faults.append(f"the error for {name} does not name the column '{column}': {message}")
+        yield {"request": name, "message": message}
+
+
+def _nonsense(row: dict[str, Any], inputs: tuple[Input, ...]) -> Iterator[tuple[str, Any, str]]:
+    """What the request has, the request, and the column that its error must name."""
+    first = inputs[0].name
+    without = {name: value for name, value in row.items() if name != first}
+    yield "a missing column", {"rows": [without]}, first
+    yield "an object for a value", {"rows": [{**row, first: {"value": 1}}]}, first
+    number = next((item.name for item in inputs if item.dtype == "float32"), None)
+    if number is not None:
+        yield "a word for a number", {"rows": [{**row, number: _NONSENSE}]}, number
+    yield "no rows", {"rows": []}, ""
+    yield "a number for a row", {"rows": [1]}, ""
+    yield "half a body", b'{"rows": [', ""
+
+
+def _seconds(served: Served, rows: list[dict[str, Any]]) -> float:
+    """The median time of an answer, the way to the process and back included."""
+    taken = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        served.ask({"rows": rows})
+        taken.append(time.perf_counter() - began)
+    return round(median(taken), 6)
