@@ -211,7 +211,7 @@ class _Boosting:
         self._booster = self._library.Booster(parameters, self._data)
         self._watching = False
         self.best = 0
-        self.cut = False
+        self.stopped_after: int | None = None
         self.curve: list[dict[str, float]] = []
 
     def _target(self, data: Dataset) -> np.ndarray:
@@ -249,8 +249,8 @@ class _Boosting:
             context.progress(done / rounds, self._message(done, rounds))
             if finished or (patience is not None and done - self.best >= patience):
                 break
-            if context.time_is_up and done < rounds:
-                self.cut = True
+            if done < rounds and context.ends_after(done):
+                self.stopped_after = done
                 break
 
     def _losses(self, *, train: bool) -> dict[str, float]:
@@ -275,7 +275,7 @@ class _Boosting:
             "offset": np.array(self._offset),
             "scale": np.array(self._scale),
         }
-        return Fitted(state, work, self.curve, self.cut)
+        return Fitted(state, work, self.curve, self.stopped_after)
 
 
 def _text(state: State) -> str:
