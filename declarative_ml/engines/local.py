@@ -27,7 +27,7 @@ from declarative_ml.store.store import Action, Store
 
 _ATTEMPTS = 3
 SKIPPED_FOR = "skipped"
-"""In a step's `work`: the reason for which the clock or an error left it out as a whole."""
+"""In what is pinned of a step: why the clock or an error left it out as a whole."""
 GRACE = 5.0
 """Seconds that running steps get to stop by themselves. After that the process may simply end: the
 store stands a kill at any moment."""
@@ -63,7 +63,7 @@ class LocalEngine:
         budget: Budget | None = None,
         pinned: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        """`pinned`: step id -> the `work` of its action in the run that is to be repeated, by its lock."""
+        """`pinned`: step id -> what its action in the run that is to be repeated has as `pinned`."""
         self.store = store
         self.workspace = workspace
         self.jobs = jobs
@@ -190,7 +190,7 @@ class LocalEngine:
         started = time.perf_counter()
         deadline = None if self._clock is None else self._clock.begin(step)
         cut = threading.Event()
-        work: dict[str, Any] = {}
+        pinned: dict[str, Any] = {}
         with self.store.building() as out:
             context = StepContext(
                 step=step,
@@ -204,7 +204,7 @@ class LocalEngine:
                 progress=progress,
                 deadline=deadline,
                 cut_short=cut.set,
-                pin=work.update,
+                pin=pinned.update,
                 pinned=self.pinned.get(step.id, {}),
             )
             passing = self._attempt(step, context)
@@ -212,11 +212,11 @@ class LocalEngine:
             reason = skip_reason(out)
             status = "run" if reason is None else "skipped"
             if reason is not None and (passing or cut.is_set()):
-                work = {SKIPPED_FOR: reason}
+                pinned = {SKIPPED_FOR: reason}
             took = time.perf_counter() - started
             kept = _kept_under(key, self.budget if cut.is_set() else None, passing=passing)
             fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
-            action = self.store.publish(out, {**fields, "work": work})
+            action = self.store.publish(out, {**fields, "pinned": pinned})
         if self._clock is not None:
             self._clock.end(step, took, skipped=status == "skipped")
         self.listener(

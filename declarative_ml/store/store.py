@@ -45,7 +45,7 @@ class Action:
     status: str
     """`run`, or `skipped` when the step's guard said that there is nothing to do."""
     detail: str = ""
-    work: dict[str, Any] = field(default_factory=dict)
+    pinned: dict[str, Any] = field(default_factory=dict)
     """What a run without a clock has to be told to make the same artifact (see StepContext.pin)."""
 
 
