@@ -98,6 +98,15 @@ def test_auto_made_again_is_equal(flowers: Run, run: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "library"), [("savedmodel", "tensorflow"), ("openvino", "openvino")])
+def test_formats_made_again_are_equal(name: str, library: str, flowers: Run, run: Run) -> None:
+    pytest.importorskip(library)
+    found = again(run(flowers(convert=[name])))
+    assert found["equal"], found
+    assert found["compared"]["files"] > 3, "the model's own, and those of the format"
+
+
+@pytest.mark.slow
 def test_texts_made_again_are_equal(tmp_path: Path, run: Run) -> None:
     words = random.Random(3)
     good, bad = ["fine", "great", "quick", "kind"], ["late", "broken", "rude", "lost"]
