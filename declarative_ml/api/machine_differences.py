@@ -79,6 +79,9 @@ def between(lock: RunLock, now: Now, spec: Path | None) -> list[Difference]:
     found += [
         Difference("plan", f"step {name}", "there", "gone") for name in lock.steps if name not in now.steps
     ]
+    found += [
+        Difference("plan", f"step {name}", _ABSENT, "there") for name in now.steps if name not in lock.steps
+    ]
     return found + _spec(lock, spec)
 
 

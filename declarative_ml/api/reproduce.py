@@ -110,7 +110,7 @@ def prepare(locked: Locked, data: Sequence[str] = ()) -> Reproduction:
     spec = resolve_sources(_spec(locked, data), _folder(locked, data))
     try:
         whole = build_plan(spec, spec_digest=lock.spec_digest, folder=locked.folder)
-        plan = whole.model_copy(update={"steps": tuple(s for s in whole.steps if s.id in lock.steps)})
+        plan = needed_for(whole, lock.steps)
         with tempfile.TemporaryDirectory() as folder:
             digests = Workspace(Path(folder)).digests(source_files(plan))
     except (DataError, OSError) as error:
@@ -119,6 +119,25 @@ def prepare(locked: Locked, data: Sequence[str] = ()) -> Reproduction:
     now = Now.of(plan, lock, data_of(plan.steps, locked.folder, digests, {}))
     found = between(lock, now, locked.spec)
     return Reproduction(locked, plan, now, tuple(found), digests, spec)
+
+
+def needed_for(plan: Plan, wanted: Iterable[str]) -> Plan:
+    """The part of the plan that makes what the steps `wanted` make, those that are new since included."""
+    ids = {step.id for step in plan.steps}
+    needed = {each for name in wanted if name in ids for each in plan.upstream(name)}
+    return plan.model_copy(update={"steps": tuple(step for step in plan.steps if step.id in needed)})
+
+
+def compared(plan: Plan) -> set[str]:
+    """The steps that must come out the same: those that the bundle is made of. What only decides whether the
+    model is let out is not among them: a champion may be another one by now."""
+    ids = {step.id for step in plan.steps}
+    if "package" not in ids:
+        return ids
+    found = {"package"}
+    for needed in plan["package"].inputs.values():
+        found |= {needed} if plan[needed].kind == "convert" else plan.upstream(needed)
+    return found
 
 
 def _spec(locked: Locked, data: Sequence[str]) -> Spec:
@@ -239,7 +258,9 @@ def compare(again: Reproduction, made: Made) -> dict[str, Any]:
     """What came out the same, and what did not: at which step first, and why."""
     lock = again.locked.lock
     differences = [*again.differences, *rows_changed(lock, made.rows)]
-    steps = [name for name, step in lock.steps.items() if _digest(made, name) != step.digest]
+    gone = {name for name in lock.steps if name not in made.steps}
+    held = {name: lock.steps[name] for name in lock.steps if name in compared(again.plan) | gone}
+    steps = [name for name, step in held.items() if _digest(made, name) != step.digest]
     files = _differing(lock.files, made.files)
     metrics = _differing(_flat(lock.metrics), _flat(made.metrics))
     equal = not (steps or files or metrics) and made.model_digest == lock.model_digest
@@ -256,7 +277,7 @@ def compare(again: Reproduction, made: Made) -> dict[str, Any]:
         "steps": {name: [lock.steps[name].digest, _digest(made, name)] for name in steps},
         "files": files,
         "metrics": metrics,
-        "compared": {"steps": len(lock.steps), "files": len(lock.files), "metrics": len(_flat(lock.metrics))},
+        "compared": {"steps": len(held), "files": len(lock.files), "metrics": len(_flat(lock.metrics))},
         "pinned": {name: step.pinned for name, step in lock.steps.items() if step.pinned},
         "unpinned": again.unpinned,
     }

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from declarative_ml.api.reproduce import find_locked, prepare, reproduce
+from declarative_ml.api.reproduce import compared, find_locked, needed_for, prepare, reproduce
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.engines.clock import Clock
-from declarative_ml.graph.plan import Step
+from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, read_run_lock
 from declarative_ml.steps import ensemble
 from declarative_ml.steps.cost import Cost
@@ -448,3 +448,42 @@ def test_a_part_of_a_run_is_made_again(flowers: Run, run: Run) -> None:
     found = reproduce(prepare(find_locked(report.folder.name, str(report.folder.parents[1]))))
     assert found["equal"]
     assert found["compared"] == {"steps": 4, "files": 0, "metrics": 0}
+
+
+def test_what_only_lets_a_model_out_is_not_compared() -> None:
+    def step(name: str, *needed: str) -> Step:
+        return Step(id=name, kind=name.partition(".")[0], title=name, inputs={each: each for each in needed})
+
+    steps = [
+        step("assemble"),
+        step("evaluate", "assemble"),
+        step("champion"),
+        step("gate", "evaluate", "champion"),
+        step("convert.onnx", "assemble", "gate"),
+        step("package", "evaluate", "convert.onnx"),
+        step("report", "package"),
+    ]
+    plan = Plan(name="x", spec_digest="", steps=tuple(steps))
+    assert compared(plan) == {"assemble", "evaluate", "convert.onnx", "package"}
+    assert compared(needed_for(plan, ["gate", "of another version"])) == {
+        "assemble",
+        "evaluate",
+        "champion",
+        "gate",
+    }
+
+
+def test_steps_that_came_and_went_are_named(flowers: Run, run: Run) -> None:
+    report = run(flowers())
+    path = report.folder / RUN_LOCK
+    content = json.loads(path.read_text())
+    content["steps"]["weave"] = content["steps"].pop("profile")
+    path.write_text(json.dumps(content))
+    locked = prepare(find_locked("latest", str(report.folder.parents[1])))
+    assert [str(each) for each in locked.differences] == [
+        "step weave there then, gone now",
+        "step profile none then, there now",
+    ]
+    found = reproduce(locked)
+    assert found["first"] == {"step": "weave", "why": "this version of declarative-ml has no such step"}
+    assert found["model_digest"][0] == found["model_digest"][1]
