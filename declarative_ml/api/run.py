@@ -101,7 +101,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     with workspace.store.in_use():
         outcome = engine.run(plan, only=only, fresh=fresh)
         lock = lock_of(loaded, plan, outcome, workspace.store, digests, threads)
-        write_json(folder / RUN_LOCK, lock_to_json(lock))
+        write_text(folder / RUN_LOCK, lock_to_json(lock))
         result = _finish(run_id, folder, plan, outcome, workspace, lock, partial=only is not None)
     result["seconds"] = round(time.perf_counter() - started, 3)
     record = {

@@ -12,6 +12,8 @@ from declarative_ml.cli.options import format_option, number, print_json, quiet_
 if TYPE_CHECKING:
     from declarative_ml.api.reproduce import Reproduction
 
+_NAMED = 4
+"""Steps that are named in one line."""
 _MOST = 12
 """Lines of a kind; of more, their number is enough."""
 
@@ -71,13 +73,24 @@ def _before(again: Reproduction) -> None:
     _list("this is not as it was:", [str(each) for each in again.differences])
     if not again.differences:
         click.echo("this machine, the data and the code are as they were")
-    pinned = [f"{name}: {_pinned(step.pinned)}" for name, step in lock.steps.items() if step.pinned]
-    _list("taken from the lock, where a clock or a stop watch decided:", pinned)
+    pinned: dict[str, list[str]] = {}
+    for name, step in lock.steps.items():
+        if step.pinned:
+            pinned.setdefault(_pinned(step.pinned), []).append(name)
+    told = [f"{what}: {_names(names)}" for what, names in pinned.items()]
+    _list("taken from the lock, where a clock or a stop watch decided:", told)
     _list("cannot be repeated, because the lock does not hold what the clock decided:", again.unpinned)
 
 
 def _pinned(pinned: dict[str, Any]) -> str:
+    if "skipped" in pinned:
+        return f"left out ({pinned['skipped']})"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in pinned.items())
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_NAMED])} and {more} more"
 
 
 def _after(found: dict[str, Any]) -> None:

@@ -84,17 +84,19 @@ class RunLock(Section):
     code: dict[str, str] = Field(description="Digest of every module of declarative-ml at work")
 
 
-def lock_to_json(lock: RunLock) -> dict[str, Any]:
-    """The content of run.lock.json."""
+def lock_to_json(lock: RunLock) -> str:
+    """The text of run.lock.json. The order of keys is kept: steps stand in the order of the plan."""
+    return json.dumps(_content(lock), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _content(lock: RunLock) -> dict[str, Any]:
     steps = {name: step.model_dump(mode="json", exclude_defaults=True) for name, step in lock.steps.items()}
     return {**lock.model_dump(mode="json"), "steps": steps}
 
 
 def lock_to_yaml(lock: RunLock) -> str:
     """The text of spec.lock.yaml."""
-    return _HEAD + yaml.dump(
-        lock_to_json(lock), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
-    )
+    return _HEAD + yaml.dump(_content(lock), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def read_run_lock(text: str, name: str) -> RunLock:

@@ -144,6 +144,8 @@ def test_both_forms_of_the_lock_say_the_same(flowers: Run, run: Run) -> None:
     assert yaml.safe_load(text)["spec"]["description"] == "no: 1e3, 0x1f"
     assert str(report.folder) not in text
     assert lock_of(report).data["acquire.source"].model_dump()["rows"] == 90
+    order = [state.step.id for state in report.states if state.step.kind not in ("report", "track")]
+    assert list(lock_of(report).steps) == order, "as in the plan, so that the first that differs is the first"
 
 
 # -- what the clock decided

@@ -53,7 +53,8 @@ def make(**fields: Any) -> RunLock:
 
 def test_both_forms_are_read_back() -> None:
     lock = make()
-    assert read_run_lock(json.dumps(lock_to_json(lock)), "run.lock.json") == lock
+    assert read_run_lock(lock_to_json(lock), "run.lock.json") == lock
+    assert list(json.loads(lock_to_json(lock))["spec"]) == list(SPEC), "in its own order"
     assert read_run_lock(lock_to_yaml(lock), "spec.lock.yaml") == lock
 
 
