@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from declarative_ml.api.lock import lock_of
 from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import read_json, write_json, write_text
@@ -23,8 +24,10 @@ from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.steps.behave import OUTCOMES
+from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, RunLock, lock_to_json, lock_to_yaml
 from declarative_ml.steps.context import skip_reason
 from declarative_ml.steps.verdict import JUDGES, read_verdict
+from declarative_ml.store.bundle import add_file
 from declarative_ml.text.pipelines import find_pipeline
 
 
@@ -79,7 +82,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         return RunReport(result, earlier.folder, _not_converted(result), unchanged=True, states=states)
     for wanted in loaded.spec.convert:
         require_format(wanted)
-    _require_libraries(
+    require_libraries(
         [state.step for state in states if not state.digest and (only is None or state.step.id in only)]
     )
     if options.on_plan is not None:
@@ -98,7 +101,9 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     )
     with workspace.store.in_use():
         outcome = engine.run(plan, only=only, fresh=fresh)
-        result = _finish(run_id, folder, plan, outcome, workspace, partial=only is not None)
+        lock = lock_of(loaded, plan, outcome, workspace.store, digests, threads)
+        write_text(folder / RUN_LOCK, lock_to_json(lock))
+        result = _finish(run_id, folder, plan, outcome, workspace, lock, partial=only is not None)
     result["seconds"] = round(time.perf_counter() - started, 3)
     record = {
         "name": loaded.spec.name,
@@ -159,7 +164,7 @@ _EXTRAS = {
 }
 
 
-def _require_libraries(steps: Sequence[Step]) -> None:
+def require_libraries(steps: Sequence[Step]) -> None:
     """Raise MissingDependency before any work is done, not when the step is reached."""
     for step in steps:
         if step.optional:
@@ -209,7 +214,14 @@ def _unchanged(loaded: LoadedSpec, workspace: Workspace, states: list[StepState]
 
 
 def _finish(
-    run_id: str, folder: Path, plan: Plan, outcome: RunResult, workspace: Workspace, *, partial: bool
+    run_id: str,
+    folder: Path,
+    plan: Plan,
+    outcome: RunResult,
+    workspace: Workspace,
+    lock: RunLock,
+    *,
+    partial: bool,
 ) -> dict[str, Any]:
     """Copy what ships into the run folder and describe the run."""
     result: dict[str, Any] = {
@@ -243,9 +255,9 @@ def _finish(
         result |= {"status": "gate_failed", "faults": faults}
     if "package" in artifacts:
         bundle = folder / "bundle"
-        _copy(artifacts["package"], bundle)
+        _copy(artifacts["package"], bundle, lock)
         result["bundle"] = str(bundle)
-        result["model_digest"] = read_json(bundle / "bundle.json")["model_digest"]
+        result["model_digest"] = lock.model_digest
     if "report" in artifacts:
         shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")
         result["report"] = str(folder / "report.html")
@@ -265,9 +277,10 @@ def _finish(
     return result
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A copy that is writable and appears whole."""
+def _copy(source: Path, target: Path, lock: RunLock) -> None:
+    """A copy of a bundle, with the run's lock, that is writable and appears whole."""
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
+    add_file(temporary, BUNDLE_LOCK, lock_to_yaml(lock).encode())
     temporary.rename(target)

@@ -37,6 +37,7 @@ VERBS = {
     "report": "Open or print the path of a run's report",
     "runs": "List the runs of this workspace",
     "compare": "Compare two runs: metrics, options, columns",
+    "reproduce": "Make a run again from its lock, and compare every byte",
     "why": "Why would a step run, or not",
     "ui": "Open MLflow on this workspace",
     "diff": "What differs between two specs, and which steps would run again",

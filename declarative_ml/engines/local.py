@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from declarative_ml.core.atomic import empty_folder, write_json
@@ -25,6 +26,8 @@ from declarative_ml.steps.context import SKIPPED, Finished, StepContext, skip_re
 from declarative_ml.store.store import Action, Store
 
 _ATTEMPTS = 3
+SKIPPED_FOR = "skipped"
+"""In what is pinned of a step: why the clock or an error left it out as a whole."""
 GRACE = 5.0
 """Seconds that running steps get to stop by themselves. After that the process may simply end: the
 store stands a kill at any moment."""
@@ -58,7 +61,9 @@ class LocalEngine:
         file_digests: Mapping[str, str],
         listener: Listener = silent,
         budget: Budget | None = None,
+        pinned: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
+        """`pinned`: step id -> what its action in the run that is to be repeated has as `pinned`."""
         self.store = store
         self.workspace = workspace
         self.jobs = jobs
@@ -66,6 +71,7 @@ class LocalEngine:
         self.file_digests = file_digests
         self.listener = listener
         self.budget = budget
+        self.pinned = pinned
         self._clock: Clock | None = None
         self._stop = threading.Event()
         self._running: dict[Future[tuple[Action, str]], str] = {}
@@ -184,6 +190,7 @@ class LocalEngine:
         started = time.perf_counter()
         deadline = None if self._clock is None else self._clock.begin(step)
         cut = threading.Event()
+        pinned: dict[str, Any] = {}
         with self.store.building() as out:
             context = StepContext(
                 step=step,
@@ -197,15 +204,19 @@ class LocalEngine:
                 progress=progress,
                 deadline=deadline,
                 cut_short=cut.set,
+                pin=pinned.update,
+                pinned=self.pinned.get(step.id, {}),
             )
             passing = self._attempt(step, context)
             self._require_unchanged(step)
             reason = skip_reason(out)
             status = "run" if reason is None else "skipped"
+            if reason is not None and (passing or cut.is_set()):
+                pinned = {SKIPPED_FOR: reason}
             took = time.perf_counter() - started
             kept = _kept_under(key, self.budget if cut.is_set() else None, passing=passing)
             fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
-            action = self.store.publish(out, fields)
+            action = self.store.publish(out, {**fields, "pinned": pinned})
         if self._clock is not None:
             self._clock.end(step, took, skipped=status == "skipped")
         self.listener(
@@ -216,6 +227,9 @@ class LocalEngine:
     def _attempt(self, step: Step, context: StepContext) -> bool:
         """Do the step, or leave the reason why an optional one is left out. Returns whether that is a
         matter of this run alone, which another one may try again."""
+        if SKIPPED_FOR in context.pinned:
+            write_json(context.out / SKIPPED, {"reason": context.pinned[SKIPPED_FOR]})
+            return False
         if step.optional and context.is_late:
             write_json(context.out / SKIPPED, {"reason": "the time is up"})
             context.cut_short()

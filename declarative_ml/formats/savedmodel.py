@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from declarative_ml.core.digest import digest_bytes
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.optional import installed, require
 from declarative_ml.formats.base import Format, Original, Rows, Run
@@ -25,6 +26,7 @@ VERSION = "1"
 SIGNATURE = "serving_default"
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 _FILE = "saved_model.pb"
+_TABLE = b"hash_table_"
 _MODULES = {"onnx-tf": "onnx_tf", "onnx2tf": "onnx2tf"}
 
 
@@ -161,11 +163,28 @@ def _save(module: Any, place: Path, columns: Mapping[str, str]) -> None:
             function.argument_keywords[:] = [columns[name] for name in function.argument_keywords]
             # The names in it are Python's own, and only those above count.
             function.ClearField("function_spec")
+    _name_tables(saved)
     (place / _FILE).write_bytes(saved.SerializeToString(deterministic=True))
     # It holds a digest of the file as it was, and a random number.
     (place / "fingerprint.pb").unlink(missing_ok=True)
     if not any((place / "assets").iterdir()):
         (place / "assets").rmdir()
+
+
+def _name_tables(saved: Any) -> None:
+    """Name the look-up tables by the content of the model. TensorFlow names them at random, because tables of
+    one name in one process are one; of equal models they may be."""
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    names = [node.attr["shared_name"] for node in nodes if "shared_name" in node.attr]
+    tables = [name for name in names if name.s.startswith(_TABLE)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(table.s for table in tables))}
+    places = [numbers[table.s] for table in tables]
+    for table, number in zip(tables, places, strict=True):
+        table.s = _TABLE + str(number).encode()
+    digest = digest_bytes(saved.SerializeToString(deterministic=True))
+    for table, number in zip(tables, places, strict=True):
+        table.s = _TABLE + f"{number}_{digest}".encode()
 
 
 def _read(place: Path) -> Any:

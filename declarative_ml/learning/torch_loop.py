@@ -83,8 +83,8 @@ class Trained:
     epochs: int
     """The epoch that the weights are from, counted from 1."""
     curve: list[dict[str, float]]
-    cut: bool = False
-    """Whether the deadline ended the run."""
+    stopped_after: int | None = None
+    """The batches after which the run was ended from outside; None: it came to its own end."""
 
 
 @dataclass
@@ -117,20 +117,20 @@ def train_network(
     scratch: Path,
     identity: str,
     progress: Callable[[float, str], None],
-    deadline: Callable[[], float] | None = None,
+    ends_after: Callable[[int], bool] = lambda batches: False,
     checkpoint_seconds: float = 2.0,
 ) -> Trained:
     """Train the learner, resuming from the checkpoint in `scratch` where one fits.
 
     `identity` names what the settings do not: the network and its data. `checkpoint_seconds` is the
-    least time between two checkpoints; 0 writes one after every batch. At the `deadline` (seconds of
-    `time.monotonic`) the epoch ends where it is, and the run with it. Whatever `progress` raises
-    goes through, after a checkpoint of the position reached.
+    least time between two checkpoints; 0 writes one after every batch. `ends_after` is asked after each
+    batch, with the number of batches so far: where it says so the epoch ends where it is, and the run with
+    it. Whatever `progress` raises goes through, after a checkpoint of the position reached.
     """
     torch = require("torch", "torch")
     torch.set_num_threads(settings.threads)
     run = _Run(learner, settings, scratch / "checkpoint.pt", identity, progress, checkpoint_seconds)
-    run.deadline = deadline
+    run.ends_after = ends_after
     run.resume()
     while not run.position.done:
         run.epoch()
@@ -220,8 +220,8 @@ class _Run:
             {"settings": asdict(settings), "identity": identity, "torch": torch.__version__}
         )
         self.position = _Position()
-        self.deadline: Callable[[], float] | None = None
-        self.cut = False
+        self.ends_after: Callable[[int], bool] = lambda batches: False
+        self.stopped_after: int | None = None
         self.optimizer = _Optimizer(learner, settings)
         self.average = self.optimizer.weights.clone()
         self.best = self.average.clone()
@@ -236,7 +236,9 @@ class _Run:
             start, end = (settings.rows * k // settings.steps for k in (position.batch, position.batch + 1))
             position.loss_sum += self._step(order[start:end]) * (end - start)
             position.batch += 1
-            if self._is_late():
+            batches = position.epoch * settings.steps + position.batch
+            if self.ends_after(batches):
+                self.stopped_after = batches
                 break
             if position.batch < settings.steps:
                 self._pause(f"torch:epoch:{position.epoch + 1}:batch:{position.batch}")
@@ -244,10 +246,6 @@ class _Run:
         self._save_if_due()
         fault_point(f"torch:epoch:{position.epoch}")
         self._report(self._message())
-
-    def _is_late(self) -> bool:
-        self.cut = self.deadline is not None and time.monotonic() >= self.deadline()
-        return self.cut
 
     def _step(self, rows: torch.Tensor) -> float:
         position, settings = self.position, self.settings
@@ -286,8 +284,9 @@ class _Run:
             self.best = self.average.clone()
         waited = position.epoch - position.best_epoch
         whole = position.epoch >= settings.epochs or waited >= settings.patience
-        self.cut = self.cut and not whole
-        position.done = whole or self.cut
+        if whole:
+            self.stopped_after = None
+        position.done = whole or self.stopped_after is not None
 
     def _pause(self, name: str) -> None:
         """Between two batches: the place to save, to be killed, and to be interrupted."""
@@ -319,7 +318,7 @@ class _Run:
     def result(self) -> Trained:
         """The best weights as arrays."""
         weights = {name: tensor.numpy() for name, tensor in self.optimizer.views(self.best).items()}
-        return Trained(weights, self.position.best_epoch, self.position.curve, self.cut)
+        return Trained(weights, self.position.best_epoch, self.position.curve, self.stopped_after)
 
     def _save_if_due(self) -> None:
         if time.monotonic() - self.saved_at >= self.checkpoint_seconds:
@@ -330,7 +329,7 @@ class _Run:
         checkpoint before it is, for a run with more time."""
         import torch
 
-        if self.cut:
+        if self.stopped_after is not None:
             return
         content = {
             "position": asdict(self.position),

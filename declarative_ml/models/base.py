@@ -49,14 +49,18 @@ class FitContext:
     deadline: Callable[[], float] | None = None
     """When to stop with the best so far, in seconds of `time.monotonic`; it may move. At least one round
     is done."""
+    stop_after: int | None = None
+    """Set to repeat a fit that a deadline ended: what `Fitted.stopped_after` was. No clock is looked at."""
     monotone: Mapping[str, int] = field(default_factory=dict)
     """Columns of the layout's `raw` (and of `scaled`, under the same names) -> 1 where the margin must never
     fall when only this column grows, -1 where it must never rise. Only for models that are `monotone`, and
     never for several classes."""
 
-    @property
-    def time_is_up(self) -> bool:
-        """Whether the deadline has come."""
+    def ends_after(self, done: int) -> bool:
+        """Whether the fit ends where it is. `done` counts from 1 the places where it can end, whatever lies
+        between them: rounds, trees, batches, iterations. Equal fits come to equal places."""
+        if self.stop_after is not None:
+            return done >= self.stop_after
         return self.deadline is not None and time.monotonic() >= self.deadline()
 
 
@@ -68,8 +72,13 @@ class Fitted:
     work: Work
     curve: list[dict[str, float]] = field(default_factory=list)
     """The learning curve: one dict a round or epoch, keys "step", "train" and "validation" (the loss)."""
-    cut: bool = False
-    """Whether the deadline ended it."""
+    stopped_after: int | None = None
+    """Where the deadline ended it, as `FitContext.ends_after` counts; None: it came to its own end."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the deadline ended it."""
+        return self.stopped_after is not None
 
 
 class Model(Component):

@@ -171,7 +171,7 @@ class _Growing:
         )
         self._watched: dict[str, _Watched] = {}
         self._forests: list[Forest] = []
-        self.cut = False
+        self.stopped_after: int | None = None
         self.curve: list[dict[str, float]] = []
 
     @property
@@ -196,8 +196,8 @@ class _Growing:
             self.curve.append({"step": float(self.grown), **losses})
             shown = losses.get("validation", losses["train"])
             self._context.progress(self.grown / trees, f"tree {self.grown}/{trees} · loss {shown:.4f}")
-            if self._context.time_is_up and self.grown < trees:
-                self.cut = True
+            if self.grown < trees and self._context.ends_after(self.grown):
+                self.stopped_after = self.grown
                 break
 
     def _scaled_target(self, data: Dataset) -> np.ndarray:
@@ -231,7 +231,7 @@ class _Growing:
             "offset": np.array([self._offset]),
             "scale": np.array([self._scale]),
         }
-        return Fitted(state, work, self.curve, self.cut)
+        return Fitted(state, work, self.curve, self.stopped_after)
 
 
 class _Watched:

@@ -64,19 +64,18 @@ class Linear(Model):
         path = _Path(train, validation, context, self.iterations)
         if self.penalty is not None:
             path.step(self.penalty, 1.0)
-            return Fitted(path.state(), {}, path.curve, path.cut)
+            return Fitted(path.state(), {}, path.curve, path.stopped_after)
         if validation is None or context.work is not None:
             index = _UNVALIDATED if context.work is None else context.work["penalty_index"]
             path.step(PENALTIES[index], 1.0)
-            return Fitted(path.state(), {"penalty_index": index}, path.curve, path.cut)
+            return Fitted(path.state(), {"penalty_index": index}, path.curve, path.stopped_after)
         for index, penalty in enumerate(PENALTIES):
             path.step(penalty, (index + 1) / len(PENALTIES), tolerance=_ROUGH)
             if index - path.best >= 2:
                 break
-            path.cut = path.cut or (context.time_is_up and penalty != PENALTIES[-1])
-            if path.cut:
+            if path.stopped_after is not None or (penalty != PENALTIES[-1] and path.ends()):
                 break
-        return Fitted(path.state(), {"penalty_index": path.best}, path.curve, path.cut)
+        return Fitted(path.state(), {"penalty_index": path.best}, path.curve, path.stopped_after)
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
@@ -182,7 +181,8 @@ class _Path:
         self._lowest = float("inf")
         self._fits = 0
         self.best = 0
-        self.cut = False
+        self._looks = 0
+        self.stopped_after: int | None = None
         self.curve: list[dict[str, float]] = []
 
     def step(self, penalty: float, fraction: float, tolerance: float = _EXACT) -> None:
@@ -191,8 +191,7 @@ class _Path:
 
         def report(_: Any) -> None:
             self._context.progress(fraction, f"penalty {penalty:g}")
-            if self._context.time_is_up:
-                self.cut = True
+            if self.ends():
                 raise StopIteration
 
         start, most = self._parameters, self._iterations
@@ -223,6 +222,13 @@ class _Path:
             self._lowest, self.best, self._best_parameters = current, self._fits, self._parameters
         self._fits += 1
         self.curve.append({"step": float(self._fits), **losses})
+
+    def ends(self) -> bool:
+        """Whether the path ends here, between two iterations or two penalties."""
+        self._looks += 1
+        if self._context.ends_after(self._looks):
+            self.stopped_after = self._looks
+        return self.stopped_after is not None
 
     def _mean_loss(self, problem: Problem) -> float:
         margins = problem.design.times(self._parameters[:-1]) + self._parameters[-1]

@@ -117,10 +117,10 @@ class MLP(Model):
             scratch=context.scratch,
             identity=digest_json(network.identity),
             progress=context.progress,
-            deadline=context.deadline,
+            ends_after=context.ends_after,
         )
         work = {"epochs": trained.epochs, "fit_rows": rows}
-        return Fitted(network.state(trained), work, trained.curve, trained.cut)
+        return Fitted(network.state(trained), work, trained.curve, trained.stopped_after)
 
     def _design(self, rows: int) -> Design:
         from declarative_ml.models.mlp_network import Design

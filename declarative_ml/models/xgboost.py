@@ -172,7 +172,7 @@ class _Boosting:
         self._validation: Any = None
         self._booster = self._library.Booster(parameters, [self._train])
         self.best = 0
-        self.cut = False
+        self.stopped_after: int | None = None
         self.curve: list[dict[str, float]] = []
 
     def watch(self, validation: Dataset) -> None:
@@ -206,8 +206,8 @@ class _Boosting:
             context.progress(done / rounds, self._message(done, rounds))
             if patience is not None and done - self.best >= patience:
                 break
-            if context.time_is_up and done < rounds:
-                self.cut = True
+            if done < rounds and context.ends_after(done):
+                self.stopped_after = done
                 break
 
     def _losses(self, done: int) -> dict[str, float]:
@@ -236,7 +236,7 @@ class _Boosting:
             "offset": self._offset,
             "scale": self._scale,
         }
-        return Fitted(state, work, self.curve, self.cut)
+        return Fitted(state, work, self.curve, self.stopped_after)
 
 
 def _start(train: Dataset, task: Task) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from declarative_ml.core.errors import DmlError, Problem, SpecError
 from declarative_ml.spec.checks import check_data, check_spec, unreadable
 from declarative_ml.spec.document import Spec
-from declarative_ml.spec.dump import resolve_sources, spec_digest
+from declarative_ml.spec.dump import resolve_sources, spec_digest, spec_options
 from declarative_ml.spec.homes import LocalHome
 from declarative_ml.spec.lock import commits, drift, lock_path, read_lock
 from declarative_ml.spec.merge import merge, read_override
@@ -44,6 +44,10 @@ class LoadedSpec:
     """What the spec extends, and what that extends."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """The texts of templates that are not on this machine under the name that problems give them."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """The whole spec as plain options, paths as the spec has them: what `digest` is of."""
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
 
 
 def load_spec(
@@ -98,6 +102,9 @@ def load_spec(
         tuple(_in_order(problems)),
         tuple(templates.used),
         templates.texts,
+        spec_options(validated.spec),
+        profile,
+        tuple(overrides),
     )
 
 

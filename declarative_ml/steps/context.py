@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,11 @@ class StepContext:
     """When to be done, in seconds of `time.monotonic`, as it looks now; None: take as long as it takes."""
     cut_short: Callable[[], None] = lambda: None
     """Call when the deadline changed the result: it then counts for runs with as much time only."""
+    pin: Callable[[Mapping[str, Any]], None] = lambda pinned: None
+    """Call with what a run without a clock has to be told to get the same result (JSON). The run's lock
+    keeps it. A step that is left out as a whole needs none: its reason says it."""
+    pinned: Mapping[str, Any] = field(default_factory=dict)
+    """What `pin` was called with in the run that this one repeats; empty in any other run."""
 
     @property
     def is_late(self) -> bool:

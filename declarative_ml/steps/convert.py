@@ -62,12 +62,16 @@ def _convert(context: StepContext, original: Original, wanted: Format) -> Conver
         if context.is_late:
             raise _Late
 
+    late = Conversion(format=wanted.format, name=wanted.name, status="failed", reason=_LATE)
+    if context.pinned.get("late"):
+        return late
     try:
         tick()
         return convert(original, wanted, context.out / FILES, threads=context.threads, tick=tick)
     except _Late:
         context.cut_short()
-        return Conversion(format=wanted.format, name=wanted.name, status="failed", reason=_LATE)
+        context.pin({"late": True})
+        return late
 
 
 def _rows(context: StepContext) -> np.ndarray:

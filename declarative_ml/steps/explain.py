@@ -67,6 +67,8 @@ def run(context: StepContext) -> None:
 
 def _budget(context: StepContext, predict: Predict, pool: Mapping[str, np.ndarray]) -> int:
     """The model evaluations to spend: as many as the deadline allows."""
+    if "evaluations" in context.pinned:
+        return int(context.pinned["evaluations"])
     if context.deadline is None:
         return DEFAULT_BUDGET
     started = time.monotonic()
@@ -77,6 +79,7 @@ def _budget(context: StepContext, predict: Predict, pool: Mapping[str, np.ndarra
     if affordable >= DEFAULT_BUDGET:
         return DEFAULT_BUDGET
     context.cut_short()
+    context.pin({"evaluations": affordable})
     return affordable
 
 

@@ -47,6 +47,7 @@ def run(context: StepContext) -> None:
         if _has_folds(context):
             _ship_the_folds(context)
             return
+        context.pin({"stopped_after": fitted.stopped_after})
     context.progress(1.0, "saving")
     _save(context, model, task, data, fitted, len(train), held_out)
 
@@ -143,6 +144,7 @@ def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> F
         progress=context.progress,
         work=_work(context, model, rows),
         deadline=context.deadline,
+        stop_after=context.pinned.get("stopped_after"),
         monotone=fit_directions(context) if model.monotone else {},
     )
 

@@ -2,7 +2,8 @@
 
 trial.json    trial, metric, options (none: the model as the spec has it), point (the value of every option
               of the space, null where it is outside), given (what the spec's model has for them), score
-              (on all held-out rows together), folds (the score of each), work, pruned, cut
+              (on all held-out rows together), folds (the score of each), work and stopped_after of each,
+              pruned, cut
 """
 
 from __future__ import annotations
@@ -45,8 +46,14 @@ class Measured:
     score: float
     folds: list[float | None]
     work: list[Work]
+    stopped_after: list[int | None]
+    """Of each fold: where the deadline ended its fit (see Fitted)."""
     pruned: bool
-    cut: bool
+
+    @property
+    def cut(self) -> bool:
+        """Whether the deadline ended a fit."""
+        return any(place is not None for place in self.stopped_after)
 
 
 def run(context: StepContext) -> None:
@@ -71,11 +78,15 @@ def run(context: StepContext) -> None:
         context.cut_short()
         _skip(context, "the time is up")
         return
+    if measured.cut:
+        context.cut_short()
+        context.pin({"stopped_after": measured.stopped_after})
     given = _given(context, task, len(rows_of(context, 0)[0]))
     found = {"trial": context.params["trial"], "metric": metric, "options": options, "given": given}
     point = {name: {**given, **options}[name] for name in space}
     inside = all(space[name].holds(value) for name, value in point.items())
-    write_json(context.out / "trial.json", {**found, "point": point if inside else None, **asdict(measured)})
+    found |= {"point": point if inside else None, **asdict(measured), "cut": measured.cut}
+    write_json(context.out / "trial.json", found)
 
 
 def space_of(context: StepContext) -> Space:
@@ -170,14 +181,15 @@ def _measure(
     margins: list[np.ndarray] = []
     scores: list[float] = []
     work: list[Work] = []
-    cut = pruned = False
+    stopped_after: list[int | None] = []
+    pruned = False
     for fold in range(folds):
         fitted_rows, held_out = rows_of(context, fold)
         train = learned_from(context, task, data, fitted_rows)
         validation = data.take(held_out)
         fitted = model.fit(train, validation, _fit_context(context, task, fold, folds))
-        cut = cut or fitted.cut
-        if cut and context.params["trial"]:
+        stopped_after.append(fitted.stopped_after)
+        if fitted.cut and context.params["trial"]:
             return None
         rows.append(held_out)
         margins.append(model.predict(fitted.state, validation, task))
@@ -189,9 +201,8 @@ def _measure(
     whole = _score(metric, task, data, rows, margins)
     if not math.isfinite(whole):
         raise StepFailed(f"{metric} is not defined on the held-out rows", hint="set another tune.metric")
-    return Measured(
-        whole, [each if math.isfinite(each) else None for each in scores], work, pruned=pruned, cut=cut
-    )
+    finite = [each if math.isfinite(each) else None for each in scores]
+    return Measured(whole, finite, work, stopped_after, pruned=pruned)
 
 
 def _score(
@@ -206,6 +217,7 @@ def _score(
 def _fit_context(context: StepContext, task: Task, fold: int, folds: int) -> FitContext:
     scratch = context.scratch / f"fold{fold}"
     scratch.mkdir(exist_ok=True)
+    stops = context.pinned.get("stopped_after", [])
     return FitContext(
         task=task,
         seed=context.params["seed"],
@@ -215,6 +227,7 @@ def _fit_context(context: StepContext, task: Task, fold: int, folds: int) -> Fit
             (fold + done) / folds, f"fold {fold + 1}/{folds} · {message}"
         ),
         deadline=_part(context.deadline, folds - fold),
+        stop_after=stops[fold] if fold < len(stops) else None,
         monotone=fit_directions(context),
     )
 

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
-from declarative_ml.core.atomic import publish_folder, write_json
+from declarative_ml.core.atomic import publish_folder, write_bytes, write_json
 from declarative_ml.core.component import Section
 from declarative_ml.core.digest import digest_bytes, digest_file, digest_json
 from declarative_ml.core.errors import DataError
@@ -234,6 +234,18 @@ def write_bundle(folder: Path, fields: Mapping[str, Any], files: Mapping[str, by
     manifest = draft.model_copy(update={"model_digest": digest})
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
+
+
+def add_file(folder: Path, name: str, content: bytes) -> Manifest:
+    """Add a file to the bundle in `folder`, and list it in the manifest, which is returned. Outside
+    `model_digest`. Raises DataError for a name that does not fit."""
+    if not _is_plain(name):
+        raise DataError(f"{name!r} cannot be a file name in a bundle")
+    manifest = Bundle.open(folder).manifest
+    write_bytes(folder / name, content)
+    listed = manifest.model_copy(update={"files": {**manifest.files, name: digest_bytes(content)}})
+    write_json(folder / MANIFEST, listed.model_dump(mode="json"))
+    return listed
 
 
 def zip_bundle(folder: Path, target: Path) -> Path:

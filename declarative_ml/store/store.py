@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +45,8 @@ class Action:
     status: str
     """`run`, or `skipped` when the step's guard said that there is nothing to do."""
     detail: str = ""
+    pinned: dict[str, Any] = field(default_factory=dict)
+    """What a run without a clock has to be told to make the same artifact (see StepContext.pin)."""
 
 
 class Store:

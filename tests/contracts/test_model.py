@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +147,21 @@ def test_two_fits_give_the_same_bytes(name: str, kind: str, tmp_path: Path) -> N
         fitted = fit(name, TASKS[kind], tmp_path / str(number))
         save_state(fitted.state, tmp_path / f"{number}.npz")
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_fit_that_the_clock_ended_is_repeated_without_one(name: str, kind: str, tmp_path: Path) -> None:
+    left = iter([math.inf] * 3)
+    cut = fit(name, TASKS[kind], tmp_path / "1", deadline=lambda: next(left, -1.0))
+    again = fit(name, TASKS[kind], tmp_path / "2", stop_after=cut.stopped_after)
+    assert cut.cut
+    assert (again.stopped_after, again.work, again.curve) == (cut.stopped_after, cut.work, cut.curve)
+    whole = fit(name, TASKS[kind], tmp_path / "3", deadline=lambda: math.inf)
+    assert whole.stopped_after is None
+    for number, fitted in enumerate((cut, again, whole)):
+        save_state(fitted.state, tmp_path / f"{number}.npz")
+    contents = [(tmp_path / f"{number}.npz").read_bytes() for number in range(3)]
+    assert contents[0] == contents[1] != contents[2]
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

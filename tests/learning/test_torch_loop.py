@@ -277,32 +277,22 @@ def test_divergence_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     assert caught.value.hint == "lower learning_rate"
 
 
-def test_at_the_deadline_the_epoch_ends_where_it_is(tmp_path: Path) -> None:
+def test_a_run_that_is_ended_ends_its_epoch_where_it_is(tmp_path: Path) -> None:
     learner = Noisy()
     cut = train_network(
-        learner, SETTINGS, scratch=tmp_path, identity="", progress=silent, deadline=lambda: -1.0
+        learner, SETTINGS, scratch=tmp_path, identity="", progress=silent, ends_after=lambda batches: True
     )
-    assert cut.cut
+    assert cut.stopped_after == 1
     assert (cut.epochs, len(cut.curve)) == (1, 1)
     assert len(learner.seen) == 100 // 7, "one batch"
     assert np.isfinite(cut.curve[0]["train"])
 
 
-def test_a_deadline_that_does_not_come_changes_nothing(tmp_path: Path) -> None:
-    plain = run(tmp_path / "a")
-    timed = train_network(
-        Noisy(), SETTINGS, scratch=tmp_path / "b", identity="", progress=silent, deadline=lambda: 1e12
-    )
-    assert not timed.cut
-    assert same(plain, timed)
-
-
 def test_a_run_with_more_time_is_not_misled_by_one_that_was_cut(tmp_path: Path) -> None:
-    times = iter([1e12] * 20 + [-1.0] * 99)
     scratch = tmp_path / "shared"
     options = {"identity": "noisy", "progress": silent, "checkpoint_seconds": 0.0}
-    cut = train_network(Noisy(), SETTINGS, scratch=scratch, deadline=lambda: next(times), **options)
-    assert cut.cut
+    cut = train_network(Noisy(), SETTINGS, scratch=scratch, ends_after=(21).__eq__, **options)
+    assert cut.stopped_after == 21
     whole = train_network(Noisy(), SETTINGS, scratch=scratch, **options)
-    assert not whole.cut
+    assert whole.stopped_after is None
     assert same(whole, run(tmp_path / "alone"))

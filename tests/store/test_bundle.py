@@ -13,6 +13,7 @@ from declarative_ml.store import bundle as bundle_module
 from declarative_ml.store.bundle import (
     Bundle,
     Manifest,
+    add_file,
     is_bundle,
     model_digest,
     write_bundle,
@@ -53,6 +54,18 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(params=["folder", "zip"])
 def place(request: pytest.FixtureRequest, folder: Path) -> Path:
     return folder if request.param == "folder" else zip_bundle(folder, folder.parent / "bundle.zip")
+
+
+def test_a_file_that_is_added_is_listed_and_changes_no_identity(folder: Path) -> None:
+    before = Bundle.open(folder).manifest
+    added = add_file(folder, "notes/read me.txt", b"hello")
+    bundle = Bundle.open(folder, verify=True)
+    assert bundle.manifest == added
+    assert bundle.read("notes/read me.txt") == b"hello"
+    assert added.model_digest == before.model_digest
+    assert set(added.files) - set(before.files) == {"notes/read me.txt"}
+    with pytest.raises(DataError, match=r"'\.\./x' cannot be a file name in a bundle"):
+        add_file(folder, "../x", b"")
 
 
 def test_what_was_written_can_be_read(place):
