@@ -244,7 +244,10 @@ def _finish(
         shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")
         result["report"] = str(folder / "report.html")
     if "track" in artifacts:
-        result["mlflow_run_id"] = read_json(artifacts["track"] / "tracking.json")["run_id"]
+        tracking = read_json(artifacts["track"] / "tracking.json")
+        result["mlflow_run_id"] = tracking["run_id"]
+        if tracking["registered"] is not None:
+            result["registered"] = tracking["registered"]
     result["steps"] = [
         {
             "id": step.id,

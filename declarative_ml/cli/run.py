@@ -98,6 +98,9 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
             click.echo(f"{name:<8} {result[name]}")
     if result["mlflow_run_id"]:
         click.echo(f"mlflow   run {result['mlflow_run_id']} · `dml ui` shows it")
+    if "registered" in result:
+        told = "{name} version {version}".format(**result["registered"])
+        click.echo(f"registry {told} · `dml promote` makes it the champion")
     ran = sum(step["status"] == "run" for step in result["steps"])
     click.echo(
         f"{ran} steps run, {len(result['steps']) - ran} cached or skipped, {seconds(result['seconds'])}"
