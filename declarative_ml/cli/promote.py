@@ -13,9 +13,7 @@ from declarative_ml.cli.options import format_option, model_argument, print_json
 @format_option("json")
 @click.option("--version", type=click.IntRange(1), help="This version; default: the challenger.")
 @click.option("--run", metavar="RUN", help="The version that this run registered.")
-@click.option(
-    "--to", "alias", metavar="ALIAS", default="champion", show_default=True, help="The new role."
-)
+@click.option("--to", "alias", metavar="ALIAS", default="champion", show_default=True, help="The new role.")
 @click.option("--force", is_flag=True, help="Although its gates failed or are unknown.")
 def command(
     model: str | None,

@@ -6,6 +6,7 @@ recorded, under names of their own, and the alias ends where the last of the rec
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -14,10 +15,17 @@ from declarative_ml.core.faults import fault_point
 from declarative_ml.trackers.promotions import Promotion, line, next_key, read_history
 
 _ATTEMPTS = 20
+_ALIAS = re.compile(r"(?!(?:latest|v\d+)$)[\w-]{1,255}", re.IGNORECASE)
+"""What MLflow takes as an alias: asked before a record is written."""
 
 
 def promote(client: Any, name: str, version: int, alias: str, *, who: str, forced: bool) -> Promotion | None:
     """Point the alias to the version; None: it points there already. Raises DmlError when overtaken."""
+    if not _ALIAS.fullmatch(alias):
+        raise UsageError(
+            f"{alias!r} cannot be an alias",
+            hint="letters, digits, hyphens; not 'latest', not 'v' and a number",
+        )
     model = client.get_registered_model(name)
     before = _actual(model, alias)
     if before == version:

@@ -30,7 +30,9 @@ FIRST, SECOND, THIRD = promoted(1, None), promoted(2, 1), promoted(3, 2)
         pytest.param([FIRST, SECOND], 1, [1], id="killed before the alias moved"),
         pytest.param([FIRST, SECOND, promoted(3, 1)], 3, [1, 3], id="killed, then another"),
         pytest.param([FIRST, SECOND, rolled(1, 2)], 2, [1, 2], id="a rollback killed"),
-        pytest.param([FIRST, SECOND, rolled(1, 2), rolled(1, 2)], 1, [1], id="a rollback killed and repeated"),
+        pytest.param(
+            [FIRST, SECOND, rolled(1, 2), rolled(1, 2)], 1, [1], id="a rollback killed and repeated"
+        ),
         pytest.param([FIRST, SECOND], 7, [1, 2, 7], id="moved by hand"),
         pytest.param([FIRST, promoted(3, 7)], 3, [1, 7, 3], id="moved by hand between"),
         pytest.param([FIRST, SECOND], None, [1, 2], id="the alias was deleted"),

@@ -297,7 +297,8 @@ def _killed(place: Place, point: str, call: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param(point, marks=() if point == "promote:alias" else pytest.mark.slow) for point in POINTS]
+    "point",
+    [pytest.param(point, marks=() if point == "promote:alias" else pytest.mark.slow) for point in POINTS],
 )
 def test_a_killed_promotion_leaves_one_champion(place: Place, point: str) -> None:
     for version, key in enumerate(("k1", "k2", "k3"), 1):
