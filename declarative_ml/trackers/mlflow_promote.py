@@ -24,7 +24,7 @@ def promote(client: Any, name: str, version: int, alias: str, *, who: str, force
     if not _ALIAS.fullmatch(alias):
         raise UsageError(
             f"{alias!r} cannot be an alias",
-            hint="letters, digits, hyphens; not 'latest', not 'v' and a number",
+            hint="letters, digits and hyphens; neither 'latest' nor 'v' and a number",
         )
     model = client.get_registered_model(name)
     before = _actual(model, alias)

@@ -39,7 +39,11 @@ MANIFEST: dict[str, Any] = {
     ],
     "metrics": {"test": {"roc_auc": 0.93}},
 }
-POINTS = ["promote:record", "promote:alias", "promote:end"]
+POINTS = [
+    "promote:alias",
+    pytest.param("promote:record", marks=pytest.mark.slow),
+    pytest.param("promote:end", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +253,7 @@ def test_rollback_passes_over_versions_that_were_deleted(place: Place) -> None:
 
 def test_a_version_that_is_not_there_leaves_no_record(place: Place) -> None:
     place.add("k1")
-    with pytest.raises(DmlError, match="refused: .*version=9"):
+    with pytest.raises(DmlError, match=r"refused: .*version=9"):
         place.promote(9)
     assert place.tracker.history(place.workspace, "adult") == []
 
@@ -296,10 +300,7 @@ def _killed(place: Place, point: str, call: str) -> None:
     assert done.returncode == -signal.SIGKILL, f"{point} was never reached"
 
 
-@pytest.mark.parametrize(
-    "point",
-    [pytest.param(point, marks=() if point == "promote:alias" else pytest.mark.slow) for point in POINTS],
-)
+@pytest.mark.parametrize("point", POINTS)
 def test_a_killed_promotion_leaves_one_champion(place: Place, point: str) -> None:
     for version, key in enumerate(("k1", "k2", "k3"), 1):
         place.add(key)
