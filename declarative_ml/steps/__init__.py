@@ -18,5 +18,6 @@ STEPS = {
     "convert": "declarative_ml.steps.convert",
     "report": "declarative_ml.steps.report",
     "package": "declarative_ml.steps.package",
+    "tensorboard": "declarative_ml.steps.tensorboard",
     "track": "declarative_ml.steps.track",
 }

@@ -55,7 +55,7 @@ def content(context: StepContext) -> TrackContent:
         key=context.key,
         experiment=track["experiment"] or manifest.name,
         run_name=f"{manifest.name}-{manifest.model_digest[:8]}",
-        metrics=_metrics(context),
+        metrics=flat_metrics(context),
         params=context.step.outside["spec"],
         tags={
             DIGEST_TAG: manifest.model_digest,
@@ -77,7 +77,7 @@ def content(context: StepContext) -> TrackContent:
         outputs=_outputs(manifest.task, interval=manifest.interval is not None),
         example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
         requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
-        nested=_trials(context),
+        nested=trials(context),
     )
 
 
@@ -98,7 +98,7 @@ def _score(context: StepContext) -> dict[str, str]:
     return {}
 
 
-def _trials(context: StepContext) -> list[NestedRun]:
+def trials(context: StepContext) -> list[NestedRun]:
     """One run a trial that was measured: its options, and its score on the held-out rows."""
     return [
         NestedRun(
@@ -113,7 +113,8 @@ def _trials(context: StepContext) -> list[NestedRun]:
     ]
 
 
-def _metrics(context: StepContext) -> dict[str, float]:
+def flat_metrics(context: StepContext) -> dict[str, float]:
+    """Every metric by part and name, with the baselines: `test.roc_auc`."""
     found = context.read("evaluate", "metrics.json")
     flat = {
         f"{part}.{name}": value
