@@ -43,12 +43,17 @@ def add_version(registry: Path) -> AddVersion:
 
 
 @pytest.mark.slow
-def test_from_a_champion_to_a_better_one_and_back(flowers: Any, dml: Any) -> None:
-    spec = flowers(target="wild", track={"register": "wild-flowers"})
+@pytest.mark.parametrize("place", ["sqlite", "server"])
+def test_from_a_champion_to_a_better_one_and_back(
+    place: str, flowers: Any, dml: Any, request: pytest.FixtureRequest
+) -> None:
+    uri = request.getfixturevalue("mlflow_server") if place == "server" else None
+    track = {"register": "wild-flowers", "uri": uri}
+    spec = flowers(target="wild", track=track)
     first = json.loads(dml("run", spec, "--format", "json", "-q").out)
     assert first["registered"] == {"name": "wild-flowers", "version": 1}
     assert dml("promote", spec).out == "wild-flowers: version 1 is champion now, the first one\n"
-    shown = dml("run", flowers(target="wild", track={"register": "wild-flowers"}, seed=7), "-q").out
+    shown = dml("run", flowers(target="wild", track=track, seed=7), "-q").out
     assert "registry wild-flowers version 2 · `dml promote` makes it the champion" in shown
     [second, champion] = json.loads(dml("models", spec, "--format", "json").out)
     assert (second["version"], second["aliases"]) == (2, ["challenger"])
@@ -70,7 +75,7 @@ def test_from_a_champion_to_a_better_one_and_back(flowers: Any, dml: Any) -> Non
     ]
     fetched = spec.parent / "fetched"
     workspace = spec.parent / ".dml"
-    tracker = MLflowTracker()
+    tracker = MLflowTracker(uri=uri)
     found = tracker.registered(workspace, "wild-flowers", "champion")
     assert found is not None
     tracker.fetch(workspace, found, fetched)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,43 +48,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     create_database(path)
     return path
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
-    """The URI of `mlflow server`, which keeps runs and artifacts."""
-    home = tmp_path_factory.mktemp("server")
-    shutil.copyfile(empty_database, home / "server.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "2", "--backend-store-uri", f"sqlite:///{home / 'server.db'}"]
-    command += ["--artifacts-destination", str(home / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=home, env=environment, start_new_session=True
-        )
-        try:
-            uri = f"http://127.0.0.1:{port}"
-            _wait_for(uri, process)
-            yield uri
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def _wait_for(uri: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{uri}/health", timeout=2).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail(f"the server does not answer; exit code {process.poll()}")
 
 
 @dataclass
@@ -132,7 +92,7 @@ def place(
     workspace.mkdir()
     uri = None
     if request.param == "server":
-        uri = request.getfixturevalue("server")
+        uri = request.getfixturevalue("mlflow_server")
     else:
         shutil.copyfile(empty_database, workspace / "mlflow.db")
     files = {"model.onnx": onnx_file, "reference.json": b"{}", "formats/tflite/model.tflite": b"lite"}
