@@ -107,8 +107,11 @@ def open_registry(
 
 
 def models(registry: Registry) -> list[dict[str, Any]]:
-    """Every version as JSON, the newest first."""
-    return [describe(version) for version in registry.versions()]
+    """Every version as JSON, the newest first. Raises UsageError where there are only other models."""
+    versions = registry.versions()
+    if not versions and registry.tracker.versions(registry.workspace.root, None):
+        registry.one()
+    return [describe(version) for version in versions]
 
 
 def describe(version: Registered) -> dict[str, Any]:

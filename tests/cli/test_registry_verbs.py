@@ -146,6 +146,7 @@ def test_only_what_passed_is_promoted(dml: Any, add_version: AddVersion) -> None
         (["promote", "churn", "--run", "2026"], "churn has no version of run 2026"),
         (["promote", "churn", "--version", "1", "--run", "2026"], "give --version or --run, not both"),
         (["promote", "churn", "--version", "1", "--to", "v2"], "'v2' cannot be an alias"),
+        (["models", "chrun"], "the registry has no model 'chrun'\n  hint: it has churn, fraud"),
         (["rollback", "churn"], "there is nothing to roll back: churn had no champion before"),
         (["models", "--profile", "prod"], "--profile and --set change a spec, and there is none here"),
         (["models", "churn.yaml"], "churn.yaml"),
