@@ -5,8 +5,11 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,3 +155,41 @@ def run() -> Callable[..., RunReport]:
         return run_spec(load_spec(path, data=True), RunOptions(listener=heard.append, **options))
 
     return start
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real `mlflow server`, which keeps runs and artifacts. Tests share it."""
+    from declarative_ml.trackers.mlflow_store import create_database
+
+    home = tmp_path_factory.mktemp("server")
+    create_database(home / "server.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "2", "--backend-store-uri", f"sqlite:///{home / 'server.db'}"]
+    command += ["--artifacts-destination", str(home / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=home, env=environment, start_new_session=True
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait_for(uri: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{uri}/health", timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"the server does not answer; exit code {process.poll()}")

@@ -19,6 +19,7 @@ import pytest
 
 from declarative_ml.core.digest import digest_folder
 from declarative_ml.store.store import Store
+from declarative_ml.trackers.mlflow import MLflowTracker
 
 MODELS = {
     "linear": {"type": "linear"},
@@ -49,6 +50,7 @@ QUICK = [
     "evaluate:start",
     "package:publish",
     "track:metrics",
+    "track:alias",
     "track:publish",
 ]
 RANDOM_KILLS = 30
@@ -63,6 +65,7 @@ def _spec(folder: Path, model: str, write_flowers: Callable[..., Path]) -> Path:
         "target": "kind",
         "model": MODELS[model],
         "explain": {"rows": 4, "background": 4},
+        "track": {"register": "flowers"},
         "resources": {"cpu": 1},
     }
     path = folder / "spec.yaml"
@@ -111,6 +114,8 @@ def _everything_is_whole(spec: Path, dml: Any) -> None:
     for action in actions:
         assert digest_folder(store.path(action.digest)) == action.digest, action.step
     assert [count for _, count in _finished_runs(workspace / "mlflow.db")] == [1]
+    [version] = MLflowTracker().versions(workspace, "flowers")
+    assert version.aliases == ("challenger",)
     for run in (workspace / "runs").iterdir():
         for name in ("run.json", "plan.json"):
             if (run / name).exists():
@@ -127,7 +132,7 @@ def undisturbed(tmp_path: Path, spawn: Any, write_flowers: Any) -> Callable[[str
     return digest
 
 
-def test_a_run_that_is_killed_eight_times(
+def test_a_run_that_is_killed_again_and_again(
     tmp_path: Path, spawn: Any, dml: Any, write_flowers: Any, undisturbed: Any
 ) -> None:
     wanted = undisturbed("lightgbm")
@@ -151,7 +156,7 @@ def _every_point(model: str) -> list[str]:
         if model == "mlp" and step.endswith("fold0"):
             points.append("torch:epoch:3")
         if step == "track":
-            points[-1:] = ["track:metrics", "track:finish", "track:middle"]
+            points[-1:] = ["track:metrics", "track:finish", "track:middle", "track:register", "track:alias"]
         points.append(f"{name}:publish")
     return points
 

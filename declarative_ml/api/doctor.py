@@ -28,6 +28,7 @@ class Check:
 OPTIONAL = {
     "torch": ("torch", "model: mlp"),
     "mlflow": ("mlflow", "tracking and `dml ui`"),
+    "tensorboardX": ("tensorboard", "event files by `track: {tensorboard: true}`"),
     "optuna": ("tune", "search for options by `tune`"),
     "shap": ("shap", "plots of explanations"),
     "nbformat": ("notebook", "`dml export notebook`"),

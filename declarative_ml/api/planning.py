@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from declarative_ml.api.workspace import Workspace
+from declarative_ml.core.atomic import read_json
 from declarative_ml.core.duration import seconds_of
 from declarative_ml.engines.clock import Budget
 from declarative_ml.engines.local import find_action
@@ -18,6 +19,7 @@ from declarative_ml.planner.keys import differences, key_document, step_key
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.trackers import TRACKERS
+from declarative_ml.trackers.base import KEY_TAG
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _inspect(
     if step.always:
         return StepState(step, "run", "its source is asked in every run", key)
     action = find_action(workspace.store, step, key, budget)
-    if action is not None and (not step.effect or _is_done(step, workspace, key)):
+    if action is not None and (not step.effect or _is_done(step, workspace, key, action.digest)):
         state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"
         why = action.detail or "nothing that it depends on has changed"
         return StepState(step, state, why, key, action.digest, action.seconds)
@@ -104,10 +106,16 @@ def _listed(steps: list[str]) -> str:
     return ", ".join(steps) if more <= 1 else f"{', '.join(steps[:_NAMED])} and {more} more"
 
 
-def _is_done(step: Step, workspace: Workspace, key: str) -> bool:
-    """Whether the world outside has what an effect step would make."""
+def _is_done(step: Step, workspace: Workspace, key: str, digest: str) -> bool:
+    """Whether the world outside still has what an effect step made; `digest` is of its artifact."""
     tracker = TRACKERS.parse({"type": "mlflow", "uri": step.outside["uri"]})
-    return tracker.find(workspace.root, key) is not None
+    if tracker.find(workspace.root, key) is None:
+        return False
+    registered = read_json(workspace.store.path(digest) / "tracking.json")["registered"]
+    if registered is None:
+        return True
+    versions = tracker.versions(workspace.root, registered["name"])
+    return any(version.tags.get(KEY_TAG) == key for version in versions)
 
 
 def _why(last: Mapping[str, Any] | None, document: Mapping[str, Any]) -> str:

@@ -76,8 +76,9 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
     if earlier is not None:
         result = {**earlier.record["result"], "seconds": round(time.perf_counter() - started, 3)}
-        for name in ("bundle", "report"):  # the folder may have moved since
-            result[name] = str(earlier.folder / Path(result[name]).name) if result[name] else None
+        for name in ("bundle", "report", "tensorboard"):  # the folder may have moved since
+            if result.get(name):
+                result[name] = str(earlier.folder / Path(result[name]).name)
         result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
         return RunReport(result, earlier.folder, _not_converted(result), unchanged=True, states=states)
     for wanted in loaded.spec.convert:
@@ -161,6 +162,7 @@ _EXTRAS = {
     "optuna": "tune",
     "scikit-learn": "sklearn",
     "xgboost-cpu": "xgboost",
+    "tensorboardX": "tensorboard",
 }
 
 
@@ -261,8 +263,14 @@ def _finish(
     if "report" in artifacts:
         shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")
         result["report"] = str(folder / "report.html")
+    if "tensorboard" in artifacts:
+        _copy(artifacts["tensorboard"], folder / "tensorboard")
+        result["tensorboard"] = str(folder / "tensorboard")
     if "track" in artifacts:
-        result["mlflow_run_id"] = read_json(artifacts["track"] / "tracking.json")["run_id"]
+        tracking = read_json(artifacts["track"] / "tracking.json")
+        result["mlflow_run_id"] = tracking["run_id"]
+        if tracking["registered"] is not None:
+            result["registered"] = tracking["registered"]
     result["steps"] = [
         {
             "id": step.id,

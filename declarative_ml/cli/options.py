@@ -36,6 +36,26 @@ def spec_options(function: F) -> F:
     return function
 
 
+model_argument = click.argument("model", required=False)
+tracking_uri_option = click.option(
+    "--tracking-uri", metavar="URI", help="Where the registry is; default: where the spec tracks."
+)
+
+
+def registry_options(function: F) -> F:
+    """--tracking-uri, --profile, --set and --store."""
+    return tracking_uri_option(spec_options(function))
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines, in columns as wide as they need."""
+    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

@@ -99,8 +99,13 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     for name in ("bundle", "report"):
         if result[name]:
             click.echo(f"{name:<8} {result[name]}")
+    if "tensorboard" in result:
+        click.echo(f"curves   {result['tensorboard']} · `tensorboard --logdir` shows them")
     if result["mlflow_run_id"]:
         click.echo(f"mlflow   run {result['mlflow_run_id']} · `dml ui` shows it")
+    if "registered" in result:
+        told = "{name} version {version}".format(**result["registered"])
+        click.echo(f"registry {told} · `dml promote` makes it the champion")
     ran = sum(step["status"] == "run" for step in result["steps"])
     click.echo(
         f"{ran} steps run, {len(result['steps']) - ran} cached or skipped, {seconds(result['seconds'])}"

@@ -235,6 +235,8 @@ class _Builder:
         steps += converted
         shown |= {step.id: step.id for step in converted}
         steps += self._ship(judged, shown, told)
+        if spec.track.tensorboard and spec.track.enabled is not False:
+            steps.append(self._tensorboard(training))
         return steps
 
     def _convert(self, judged: dict[str, str]) -> list[Step]:
@@ -262,6 +264,17 @@ class _Builder:
             inputs={**judged, "prepare": "prepare"},
             libraries=("onnxruntime", "shap", "numpy"),
             long=True,
+        )
+
+    def _tensorboard(self, training: Training) -> Step:
+        chosen = {"model", "refit", "imbalance", "seed"}
+        return Step(
+            id="tensorboard",
+            kind="tensorboard",
+            title="Write learning curves, metrics and options for TensorBoard",
+            params={"options": self.spec.model_dump(mode="json", include=chosen)},
+            inputs={"evaluate": "evaluate", **training.curves(), **training.tuned()},
+            libraries=("tensorboardX",),
         )
 
     def _ship(self, judged: dict[str, str], shown: dict[str, str], told: dict[str, str]) -> list[Step]:
@@ -298,7 +311,10 @@ class _Builder:
                     id="track",
                     kind="track",
                     title="Log the run to MLflow",
-                    params={**about, "track": spec.track.model_dump(mode="json", exclude={"uri"})},
+                    params={
+                        **about,
+                        "track": spec.track.model_dump(mode="json", exclude={"uri", "tensorboard"}),
+                    },
                     outside={
                         "uri": spec.track.uri,
                         "spec": spec_options(spec),
@@ -325,7 +341,7 @@ def _with_overview(step: Step, steps: list[Step]) -> Step:
     overview = [
         {"id": other.id, "title": other.title, "needs": sorted(set(other.inputs.values()))}
         for other in steps
-        if other.kind not in ("report", "track")
+        if other.kind not in ("report", "tensorboard", "track")
     ]
     return step.model_copy(update={"outside": {"steps": overview}})
 

@@ -332,6 +332,11 @@ def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
     if spec.track.enabled is False and spec.track.register_as is not None:
         message = "track.register has no effect: tracking is off"
         yield report.warning("DML109", ("track", "register"), message, "remove 'enabled: false' to register")
+    if spec.track.enabled is False and spec.track.tensorboard:
+        message = "track.tensorboard has no effect: tracking is off"
+        yield report.warning(
+            "DML109", ("track", "tensorboard"), message, "remove 'enabled: false' to write it"
+        )
     test = getattr(spec.data.split, "test", None)
     if test == 0.0:
         hint = "the report will show validation numbers only"

@@ -255,6 +255,9 @@ class Track(Section):
     )
     experiment: str | None = Field(default=None, description="Default: the spec's name")
     register_as: str | None = Field(default=None, alias="register", description="Name in the model registry")
+    tensorboard: bool = Field(
+        default=False, description="Also write learning curves, metrics and options as TensorBoard events"
+    )
 
 
 LEAST_SECONDS = 10

@@ -6,7 +6,6 @@ _KEYS: dict[str, frozenset[str]] = {
     "": frozenset(["checks", "gates", "serve", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
     "evaluate": frozenset({"gates"}),
-    "track": frozenset({"tensorboard"}),
     "resources": frozenset({"memory"}),
 }
 _VALUES = frozenset({"tabm", "labels", "forecast"})

@@ -102,6 +102,7 @@ _KEYS = {
     "track.experiment": "experiment_name",
     "track.register": "registered_model_name register_model model_registry registry register_as",
     "track.enabled": "mlflow enable on active",
+    "track.tensorboard": "tensorboardx tensor_board event_files events summary_writer",
     "resources": "resource limits hardware",
     "resources.cpu": "n_jobs threads num_threads workers cpus cores jobs n_threads nthread processors n_cpus",
     "seed": "random_state random_seed rng rng_seed",

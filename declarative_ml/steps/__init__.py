@@ -20,5 +20,6 @@ STEPS = {
     "report": "declarative_ml.steps.report",
     "package": "declarative_ml.steps.package",
     "verify": "declarative_ml.steps.verify",
+    "tensorboard": "declarative_ml.steps.tensorboard",
     "track": "declarative_ml.steps.track",
 }

@@ -1,4 +1,7 @@
-"""Record the run in MLflow, once for each key, whatever was interrupted before."""
+"""Record the run in MLflow, and register a model that passed; once for each key, whatever was interrupted.
+
+tracking.json     {"run_id": …, "registered": {"name", "version"}, or null where nothing was registered}
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,34 @@ from declarative_ml.steps.report import curves, tunings
 from declarative_ml.steps.verdict import faults
 from declarative_ml.store.bundle import MODEL, Bundle
 from declarative_ml.trackers import TRACKERS
-from declarative_ml.trackers.base import NestedRun, TrackContent, Tracker
+from declarative_ml.trackers.base import (
+    DIGEST_TAG,
+    GATES_TAG,
+    KEY_TAG,
+    METRIC_TAG,
+    SCORE_TAG,
+    NestedRun,
+    TrackContent,
+    Tracker,
+)
 
 EXAMPLE_ROWS = 5
+ASKED = ("gate", "behave")
+"""The judging steps that are there only where the spec asks something of the model."""
 
 
 def run(context: StepContext) -> None:
-    """Log, and leave {"run_id"} as tracking.json."""
+    """Log, register, and leave what became of it as tracking.json."""
     tracker = tracker_of(context.step)
-    run_id = tracker.log(context.workspace, content(context))
+    told = content(context)
+    run_id = tracker.log(context.workspace, told)
     context.progress(0.9, f"run {run_id}")
-    write_json(context.out / "tracking.json", {"run_id": run_id})
+    name, registered = context.params["track"]["register_as"], None
+    if name is not None and not faults(context):
+        tags = {**told.tags, KEY_TAG: told.key}
+        made = tracker.register(context.workspace, name, run_id, tags, told.description)
+        registered = {"name": made.name, "version": made.version}
+    write_json(context.out / "tracking.json", {"run_id": run_id, "registered": registered})
 
 
 def content(context: StepContext) -> TrackContent:
@@ -31,19 +51,19 @@ def content(context: StepContext) -> TrackContent:
     bundle = Bundle.open(context.inputs["package"])
     manifest, track = bundle.manifest, context.params["track"]
     background = bundle.reference()["background"]
-    rejected = bool(faults(context))
     return TrackContent(
         key=context.key,
         experiment=track["experiment"] or manifest.name,
         run_name=f"{manifest.name}-{manifest.model_digest[:8]}",
-        metrics=_metrics(context),
+        metrics=flat_metrics(context),
         params=context.step.outside["spec"],
         tags={
-            "dml.model_digest": manifest.model_digest,
+            DIGEST_TAG: manifest.model_digest,
             "dml.spec_digest": manifest.spec_digest,
             "dml.data_fingerprint": manifest.data_fingerprint,
             "dml.version": library_version("declarative-ml"),
-            "dml.passed": "false" if rejected else "true",
+            GATES_TAG: _gates(context),
+            **_score(context),
         },
         description=manifest.description,
         curves=curves(context),
@@ -57,12 +77,28 @@ def content(context: StepContext) -> TrackContent:
         outputs=_outputs(manifest.task, interval=manifest.interval is not None),
         example={item.name: background[item.name][:EXAMPLE_ROWS] for item in manifest.inputs},
         requirements=[f"{name}=={library_version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
-        nested=_trials(context),
-        register_as=None if rejected else track["register_as"],
+        nested=trials(context),
     )
 
 
-def _trials(context: StepContext) -> list[NestedRun]:
+def _gates(context: StepContext) -> str:
+    """Whether the model passed what was asked of it."""
+    if faults(context):
+        return "failed"
+    return "passed" if any(judge in context.inputs for judge in ASKED) else "none"
+
+
+def _score(context: StepContext) -> dict[str, str]:
+    """The primary metric and its value, on the test rows where there are any."""
+    found = context.read("evaluate", "metrics.json")
+    for part in ("test", "validation"):
+        value = found["metrics"].get(part, {}).get(found["primary"])
+        if value is not None:
+            return {METRIC_TAG: f"{part}.{found['primary']}", SCORE_TAG: repr(value)}
+    return {}
+
+
+def trials(context: StepContext) -> list[NestedRun]:
     """One run a trial that was measured: its options, and its score on the held-out rows."""
     return [
         NestedRun(
@@ -77,7 +113,8 @@ def _trials(context: StepContext) -> list[NestedRun]:
     ]
 
 
-def _metrics(context: StepContext) -> dict[str, float]:
+def flat_metrics(context: StepContext) -> dict[str, float]:
+    """Every metric by part and name, with the baselines: `test.roc_auc`."""
     found = context.read("evaluate", "metrics.json")
     flat = {
         f"{part}.{name}": value
@@ -97,13 +134,15 @@ def _metrics(context: StepContext) -> dict[str, float]:
 def _files(context: StepContext) -> dict[str, Path | bytes | str]:
     files: dict[str, Path | bytes | str] = {
         "report.html": context.inputs["report"] / "report.html",
-        "bundle.json": context.inputs["package"] / "bundle.json",
-        "metrics.json": context.inputs["evaluate"] / "metrics.json",
         "spec.yaml": context.step.outside["spec_yaml"],
     }
     if "explain" in context.inputs:
         plots = context.inputs["explain"] / "plots"
         files |= {f"plots/{path.name}": path for path in sorted(plots.glob("*.png"))}
+    bundle = context.inputs["package"]
+    for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
+        if (name := path.relative_to(bundle).as_posix()) != MODEL:  # it lies with the logged model
+            files[f"bundle/{name}"] = path
     return files
 
 

@@ -1,4 +1,4 @@
-"""What every tracker knows: whether a run is already there, and how to write one, exactly once."""
+"""What every tracker knows: runs, each written exactly once, and a registry of the models that may ship."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.core.component import Component
+from pydantic import Field
+
+from declarative_ml.core.component import Component, Section
+from declarative_ml.trackers.promotions import Promotion
+
+KEY_TAG = "dml.key"
+"""The tag that names a run, and the version that was registered of it, for ever."""
+GATES_TAG = "dml.gates"
+"""On a run and a version: `passed`, `failed`, or `none` where nothing was asked of the model."""
+DIGEST_TAG = "dml.model_digest"
+METRIC_TAG = "dml.metric"
+"""The primary metric with the part that it was measured on, for example "test.roc_auc"."""
+SCORE_TAG = "dml.score"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""Aliases: the version that serves, and the newest one that was registered."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,32 @@ class TrackContent:
     requirements: Sequence[str] = ()
     """What the model needs to run, for pip; never inferred."""
     nested: Sequence[NestedRun] = ()
-    register_as: str | None = None
-    """Name in the model registry; None: not registered."""
+
+
+class Registered(Section):
+    """One version of a model in the registry."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...] = ()
+    run_id: str
+    """The tracker's run that made it; empty for a version that names none."""
+    model_digest: str
+    """Of the bundle; empty where something else than dml registered the version."""
+    created: str
+    """UTC, for example 2026-03-01T09:30:00Z."""
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def gates(self) -> str:
+        """`passed`, `failed` or `none`; `unknown` where something else than dml registered the version."""
+        return self.tags.get(GATES_TAG, "unknown")
+
+    @property
+    def score(self) -> float | None:
+        """The value of the primary metric, which the tag METRIC_TAG names."""
+        text = self.tags.get(SCORE_TAG)
+        return None if text is None else float(text)
 
 
 class Tracker(Component):
@@ -80,3 +119,54 @@ class Tracker(Component):
         What a killed process left under the same key is removed. Raises DmlError when the tracker
         cannot be reached or refuses.
         """
+
+    @abstractmethod
+    def register(
+        self, workspace: Path, name: str, run_id: str, tags: Mapping[str, str], description: str = ""
+    ) -> Registered:
+        """The version of the model `name` that carries the key of `tags`; made of the run if there is none.
+
+        It appears whole. The newest version gets the alias `challenger`.
+        """
+
+    @abstractmethod
+    def registered(self, workspace: Path, name: str, alias: str) -> Registered | None:
+        """The version that the alias points to, or None. Cheap on an embedded store."""
+
+    @abstractmethod
+    def versions(self, workspace: Path, name: str | None) -> list[Registered]:
+        """The versions of a model, or of all of them, the newest first. Cheap on an embedded store."""
+
+    @abstractmethod
+    def fetch(self, workspace: Path, registered: Registered, target: Path) -> None:
+        """Write the bundle of a version to the folder `target`, which must not exist and appears whole.
+
+        Raises DataError when a file is not, byte for byte, the one that was evaluated.
+        """
+
+    @abstractmethod
+    def promote(
+        self,
+        workspace: Path,
+        name: str,
+        version: int,
+        alias: str = CHAMPION,
+        *,
+        who: str = "",
+        forced: bool = False,
+    ) -> Promotion | None:
+        """Point the alias to the version, and write down what it replaced. None: it points there already.
+
+        Whether the version deserves it is the caller's question.
+        """
+
+    @abstractmethod
+    def rollback(self, workspace: Path, name: str, alias: str = CHAMPION, *, who: str = "") -> Promotion:
+        """Point the alias to the version before the current one, any number of times in a row.
+
+        Raises UsageError when there is none.
+        """
+
+    @abstractmethod
+    def history(self, workspace: Path, name: str) -> list[Promotion]:
+        """Every move of an alias of the model that was written down, the oldest first."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,17 +14,13 @@ from pydantic import Field
 
 from declarative_ml.core.faults import fault_point
 from declarative_ml.trackers import mlflow_entities as entities
-from declarative_ml.trackers.base import NestedRun, TrackContent, Tracker
-from declarative_ml.trackers.mlflow_model import log_model, register
-from declarative_ml.trackers.mlflow_store import (
-    KEY_TAG,
-    Store,
-    connect,
-    find_in_sqlite,
-    locate,
-    locked,
-    refused_as_error,
-)
+from declarative_ml.trackers import mlflow_promote as promoting
+from declarative_ml.trackers import mlflow_registry as registry
+from declarative_ml.trackers.base import CHAMPION, KEY_TAG, NestedRun, Registered, TrackContent, Tracker
+from declarative_ml.trackers.mlflow_model import log_model
+from declarative_ml.trackers.mlflow_sqlite import find_in_sqlite, model_tags_in_sqlite, versions_in_sqlite
+from declarative_ml.trackers.mlflow_store import Store, connect, locate, locked, refused_as_error
+from declarative_ml.trackers.promotions import Promotion, read_history
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -68,7 +65,80 @@ class MLflowTracker(Tracker):
             with refused_as_error(store):
                 experiment_id = _experiment(client, store, content.experiment)
                 finished = _remove_unfinished(client, content.key)  # a restored experiment may hold one
-                return finished or _write_run(client, store, experiment_id, content)
+                return finished or _write_run(client, experiment_id, content)
+
+    def register(
+        self, workspace: Path, name: str, run_id: str, tags: Mapping[str, str], description: str = ""
+    ) -> Registered:
+        """The version of the model `name` with the key of `tags`; made of the run if there is none."""
+        store, key = locate(workspace, self.uri), tags[KEY_TAG]
+        with locked(store):
+            known = registry.is_registered(self.versions(workspace, name), key)
+            if known is not None:
+                return known
+            with _client(store) as client:
+                registry.register(client, store, name, run_id, tags, description)
+                return next(
+                    item for item in registry.found_versions(client, name) if item.tags.get(KEY_TAG) == key
+                )
+
+    def registered(self, workspace: Path, name: str, alias: str) -> Registered | None:
+        """The version that the alias points to, or None; a sqlite store is read without MLflow."""
+        return next((item for item in self.versions(workspace, name) if alias in item.aliases), None)
+
+    def versions(self, workspace: Path, name: str | None) -> list[Registered]:
+        """The versions of a model, or of all, the newest first; a sqlite store is read without MLflow."""
+        store = locate(workspace, self.uri)
+        if store.database is not None:
+            found = versions_in_sqlite(store.database, name)
+        else:
+            with _client(store) as client:
+                found = registry.found_versions(client, name)
+        return sorted(found, key=lambda item: (item.created, item.version), reverse=True)
+
+    def fetch(self, workspace: Path, registered: Registered, target: Path) -> None:
+        """Write the verified bundle of a version to the folder `target`, which appears whole."""
+        store = locate(workspace, self.uri)
+        with _client(store) as client:
+            registry.fetch(client, store, registered, target)
+
+    def promote(
+        self,
+        workspace: Path,
+        name: str,
+        version: int,
+        alias: str = CHAMPION,
+        *,
+        who: str = "",
+        forced: bool = False,
+    ) -> Promotion | None:
+        """Point the alias to the version, and write down what it replaced. None: it points there already."""
+        store = locate(workspace, self.uri)
+        with locked(store), _client(store) as client:
+            return promoting.promote(client, name, version, alias, who=who, forced=forced)
+
+    def rollback(self, workspace: Path, name: str, alias: str = CHAMPION, *, who: str = "") -> Promotion:
+        """Point the alias to the version before the current one. Raises UsageError when there is none."""
+        store = locate(workspace, self.uri)
+        with locked(store), _client(store) as client:
+            existing = {item.version for item in registry.found_versions(client, name)}
+            return promoting.rollback(client, name, existing, alias, who=who)
+
+    def history(self, workspace: Path, name: str) -> list[Promotion]:
+        """Every move of an alias of the model, the oldest first; a sqlite store is read without MLflow."""
+        store = locate(workspace, self.uri)
+        if store.database is not None:
+            return read_history(model_tags_in_sqlite(store.database, name))
+        with _client(store) as client:
+            return read_history(client.get_registered_model(name).tags)
+
+
+@contextmanager
+def _client(store: Store) -> Iterator[Any]:
+    """A client of the store. What MLflow raises meanwhile is a DmlError that names the store."""
+    client = connect(store)
+    with refused_as_error(store):
+        yield client
 
 
 def _runs_of(client: Any, key: str) -> list[Run]:
@@ -86,8 +156,6 @@ def _remove_unfinished(client: Any, key: str) -> str | None:
         if run.info.status == "FINISHED":
             finished = finished or run_id
             continue
-        for version in client.search_model_versions(f"run_id = '{run_id}'"):
-            client.delete_model_version(version.name, version.version)
         models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
         for model in models:
             client.delete_logged_model(model.model_id)
@@ -103,7 +171,7 @@ def _nested_runs_of(client: Any, run: Run) -> list[Run]:
     return list(client.search_runs([run.info.experiment_id], found, max_results=_MOST_NESTED))
 
 
-def _write_run(client: Any, store: Store, experiment_id: str, content: TrackContent) -> str:
+def _write_run(client: Any, experiment_id: str, content: TrackContent) -> str:
     run = client.create_run(experiment_id, tags=_tags(content), run_name=content.run_name)
     run_id = str(run.info.run_id)
     finished = False
@@ -119,8 +187,6 @@ def _write_run(client: Any, store: Store, experiment_id: str, content: TrackCont
         for nested in content.nested:
             _write_nested(client, experiment_id, run_id, nested)
         fault_point("track:metrics")
-        if content.register_as and model_id is not None:
-            register(client, store, run_id, model_id, content)
         fault_point("track:finish")
         client.set_terminated(run_id, "FINISHED")
         finished = True

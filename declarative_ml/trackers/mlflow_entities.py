@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from declarative_ml.trackers.base import DIGEST_TAG, Registered
 
 NAME_LENGTH = 250
 VALUE_LENGTH = 500
@@ -91,3 +94,24 @@ def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """`items` in pieces of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def registered_version(
+    name: str,
+    version: int,
+    run_id: str | None,
+    created: int,
+    *,
+    tags: Mapping[str, str],
+    aliases: Iterable[str],
+) -> Registered:
+    """A version of the registry as we know it; `created` in milliseconds since 1970."""
+    return Registered(
+        name=name,
+        version=version,
+        aliases=tuple(sorted(aliases)),
+        run_id=run_id or "",
+        model_digest=tags.get(DIGEST_TAG, ""),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created / 1000)),
+        tags=dict(tags),
+    )

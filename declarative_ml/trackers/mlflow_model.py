@@ -1,4 +1,4 @@
-"""The ONNX file as an MLflow model: signature, example, fixed requirements, and the registry."""
+"""The ONNX file as an MLflow model: signature, example, fixed requirements."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.optional import require
+from declarative_ml.trackers.base import KEY_TAG
 from declarative_ml.trackers.mlflow_entities import TAG_LENGTH, shortened
-from declarative_ml.trackers.mlflow_store import KEY_TAG, Store, calm
+from declarative_ml.trackers.mlflow_store import calm
 
 if TYPE_CHECKING:
     from declarative_ml.trackers.base import TrackContent
@@ -111,28 +112,3 @@ def _example(content: TrackContent) -> Any:
         return None
     pandas = require("pandas", "mlflow")
     return pandas.DataFrame({name: list(values) for name, values in content.example.items()})
-
-
-def register(client: Any, store: Store, run_id: str, model_id: str, content: TrackContent) -> None:
-    """Add a version of the model `content.register_as` to the registry, creating the name where it is new."""
-    from mlflow.exceptions import MlflowException
-
-    name = content.register_as
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"models:/{model_id}"
-    if not store.is_server:
-        # MLflow would look the model up in the process-wide store, which need not be this one.
-        source = client.get_logged_model(model_id).artifact_location
-    client.create_model_version(
-        name,
-        source=source,
-        run_id=run_id,
-        model_id=model_id,
-        tags={KEY_TAG: content.key, **dict(content.tags)},
-        description=content.description or None,
-    )

@@ -25,9 +25,6 @@ from declarative_ml.core.user_cache import kept
 from declarative_ml.core.versions import library_version
 from declarative_ml.trackers.mlflow_import import import_without_genai
 
-KEY_TAG = "dml.key"
-"""The tag that names a run for ever."""
-
 CONNECT_SECONDS = 5.0
 BUSY_SECONDS = 20.0
 """How long another writer of the sqlite file is waited for, as MLflow does."""
@@ -44,12 +41,6 @@ QUIET = {
 """Environment in which MLflow neither talks nor phones, and gives up on a server soon."""
 _CHATTY = ("mlflow", "alembic", "urllib3.connectionpool")
 _load_lock = threading.RLock()
-
-_FIND = """
-    SELECT runs.run_uuid FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
-    WHERE tags.key = ? AND tags.value = ? AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
-    ORDER BY runs.start_time, runs.run_uuid LIMIT 1
-"""
 
 
 @dataclass(frozen=True)
@@ -105,25 +96,8 @@ def _sqlite_uri(database: Path) -> str:
     return URL.create("sqlite", database=path).render_as_string()
 
 
-def find_in_sqlite(database: Path, key: str) -> str | None:
-    """The id of the finished run with this key, read without MLflow. Raises DmlError for a damaged file."""
-    if not database.is_file():
-        return None
-    try:
-        with closing(
-            sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        ) as connection:
-            found = connection.execute(_FIND, (KEY_TAG, key)).fetchone()
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error) or "no such column" in str(error):
-            return None
-        raise _unreadable(database, error) from error
-    except sqlite3.DatabaseError as error:
-        raise _unreadable(database, error) from error
-    return None if found is None else str(found[0])
-
-
-def _unreadable(database: Path, error: Exception) -> DmlError:
+def unreadable(database: Path, error: Exception) -> DmlError:
+    """The error for a sqlite file that cannot be used."""
     return DmlError(
         f"the tracking database {database} cannot be used: {error}",
         hint="move the file away to start a new history, or set track.uri",
@@ -193,7 +167,7 @@ def _check_writable(database: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
-        raise _unreadable(database, error) from error
+        raise unreadable(database, error) from error
 
 
 def _check_database_answers(uri: str) -> None:

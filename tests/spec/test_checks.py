@@ -56,6 +56,8 @@ Problems = Callable[..., list[Problem]]
         ("model: {type: ensemble, members: [mlp, linear, mlp]}", "DML108", "model.members[2]",
          "members 1 and 3 are the same model"),
         ("track: {enabled: false, register: x}", "DML109", "track.register", "track.register has no effect"),
+        ("track: {enabled: false, tensorboard: true}", "DML109", "track.tensorboard",
+         "track.tensorboard has no effect: tracking is off"),
         ("data: {source: table.csv, split: {test: 0}}", "DML109", "data.split.test",
          "no rows are kept for a test"),
     ],

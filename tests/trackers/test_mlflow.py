@@ -58,7 +58,7 @@ def test_the_shelf_has_mlflow() -> None:
 
 
 def test_a_run_holds_everything(workspace: Path, make_content: MakeContent, onnx_file: Path) -> None:
-    run_id = MLflowTracker().log(workspace, make_content(register_as="adult"))
+    run_id = MLflowTracker().log(workspace, make_content())
     client = connect(locate(workspace, None))
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -75,8 +75,6 @@ def test_a_run_holds_everything(workspace: Path, make_content: MakeContent, onnx
     assert (dataset.name, dataset.digest) == ("adult", "f" * 36)
     assert json.loads(dataset.profile) == {"rows": {"train": 100, "test": 20}}
     assert {item.path for item in client.list_artifacts(run_id)} == {"report.html", "plots", "spec.yaml"}
-    version = client.get_model_version("adult", "1")
-    assert (version.run_id, version.tags["dml.key"]) == (run_id, "key-1")
     model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert str(model.status) == "READY"
     assert [metric.key for metric in model.metrics] == ["test.roc_auc"]
@@ -121,7 +119,7 @@ def test_what_a_killed_process_left_is_replaced(
         from declarative_ml.trackers import TRACKERS
         from declarative_ml.trackers.base import TrackContent
         model = Path({str(onnx_file)!r})
-        content = TrackContent("key-1", "adult", "first", model=model, register_as="adult")
+        content = TrackContent("key-1", "adult", "first", model=model)
         TRACKERS.parse("mlflow").log(Path({str(workspace)!r}), content)
     """
     killed = subprocess.run(
@@ -131,12 +129,11 @@ def test_what_a_killed_process_left_is_replaced(
     tracker = MLflowTracker()
     assert tracker.find(workspace, "key-1") is None
     assert [run.info.status for run in active_runs(workspace, "key-1")] == ["RUNNING"]
-    run_id = tracker.log(workspace, make_content(register_as="adult"))
+    run_id = tracker.log(workspace, make_content())
     assert [(run.info.run_id, run.info.status) for run in active_runs(workspace, "key-1")] == [
         (run_id, "FINISHED")
     ]
     client = connect(locate(workspace, None))
-    assert [version.run_id for version in client.search_model_versions("name = 'adult'")] == [run_id]
     experiment = client.get_experiment_by_name("adult").experiment_id
     assert [model.source_run_id for model in client.search_logged_models([experiment])] == [run_id]
 
@@ -302,7 +299,7 @@ def test_log_is_quiet_and_stays_at_home(tmp_path: Path, onnx_file: Path) -> None
         from declarative_ml.trackers.base import TrackContent
         content = TrackContent("k", "adult", "first", model=Path({str(onnx_file)!r}), metrics={{"a": 1.0}},
             inputs={{"age": "float32", "sex": "string"}}, example={{"age": [1.0], "sex": ["m"]}},
-            register_as="m", dataset_digest="abc", files={{"a.txt": "a"}},
+            dataset_digest="abc", files={{"a.txt": "a"}},
             curves={{"c": [{{"step": 1, "train": 1}}]}})
         TRACKERS.parse("mlflow").log(Path(".dml").absolute(), content)
     """
