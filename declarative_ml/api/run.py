@@ -232,6 +232,8 @@ def _finish(
     ]
     if conversions:
         result["conversions"] = conversions
+    if "gate" in artifacts:
+        result["gates"] = read_json(artifacts["gate"] / "gates.json")["gates"]
     faults = [fault for judge in JUDGES if judge in artifacts for fault in read_verdict(artifacts[judge])]
     if faults and result["status"] == "ok":
         result |= {"status": "gate_failed", "faults": faults}

@@ -11,11 +11,13 @@ from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.judging import gate_steps
 from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
+from declarative_ml.steps.verdict import JUDGES
 from declarative_ml.text.pipelines import is_folder, pipeline_files
 
 AUTO_FOLDS = 5
@@ -219,6 +221,9 @@ class _Builder:
         )
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
+        gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
+        steps += gates
+        verdicts = {step.id: step.id for step in gates if step.id in JUDGES}
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
@@ -226,10 +231,10 @@ class _Builder:
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"
-        converted = self._convert(judged)
+        converted = self._convert(judged | verdicts)
         steps += converted
         shown |= {step.id: step.id for step in converted}
-        steps += self._ship(judged, shown, told)
+        steps += self._ship(judged, shown, told | verdicts)
         return steps
 
     def _convert(self, judged: dict[str, str]) -> list[Step]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 _KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(["checks", "gates", "tests", "serve", "deploy", "monitor"]),
+    "": frozenset(["checks", "tests", "serve", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
-    "evaluate": frozenset({"gates"}),
     "track": frozenset({"tensorboard"}),
     "resources": frozenset({"memory"}),
 }

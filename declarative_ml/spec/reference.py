@@ -61,6 +61,7 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
             found.append(_Section(kind, f"model: type {name}"))
     found += [_Section("Tune", "tune"), _Section("Span", "tune.space", 3)]
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
+    found += [_Section("Gate", "evaluate.gates", 3), _Section("Champion", "evaluate.champion", 3)]
     found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Resources")]
     found += [_Section(FORMATS.load(name).__name__, f"convert: format {name}") for name in FORMATS]
     return found

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.core.component import Component
+from pydantic import Field
+
+from declarative_ml.core.component import Component, Section
+from declarative_ml.core.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,18 @@ class TrackContent:
     """Name in the model registry; None: not registered."""
 
 
+class Registered(Section):
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...] = ()
+    run_id: str = ""
+    model_digest: str = ""
+    created: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
 class Tracker(Component):
     """Keeps the history of runs. `workspace` is the folder of the embedded store (`.dml`)."""
 
@@ -80,3 +95,12 @@ class Tracker(Component):
         What a killed process left under the same key is removed. Raises DmlError when the tracker
         cannot be reached or refuses.
         """
+
+    def registered(self, workspace: Path, name: str, alias: str) -> Registered | None:
+        """The version of the registered model `name` that has the alias; None where there is none, as in a
+        tracker without a registry. Raises DmlError when a remote tracker cannot be reached."""
+        return None
+
+    def fetch(self, workspace: Path, registered: Registered, target: Path) -> None:
+        """Write the verified bundle of a registered version into the new folder `target`."""
+        raise UsageError(f"the tracker {self.type} has no model registry")
