@@ -18,6 +18,7 @@ def gate_table(content: ReportContent) -> dict[str, Any] | None:
     return {
         "sentence": _sentence(len(failed), len(content.gates)),
         "champion": content.champion,
+        "compares": any(gate.kind == "beats" and gate.observed is not None for gate in content.gates),
         "rows": [_row(gate) for gate in ordered],
         "details": [_details(gate) for gate in ordered if gate.parts],
     }
