@@ -1,7 +1,7 @@
 import pytest
 
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.spec.choices import either, right_choice
-from declarative_ml.spec.document import METRICS
 from declarative_ml.spec.hints import Wrong, about, hint_for, number_in
 from declarative_ml.spec.letters import odd_letter, plain
 from declarative_ml.spec.shapes import keys_of, models_at, section_of
