@@ -14,8 +14,8 @@ from pathlib import Path
 from declarative_ml.core.atomic import write_json
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.rival import ABOUT, describe
-from declarative_ml.steps.track import tracker_of
 from declarative_ml.store.bundle import MODEL, REFERENCE, Bundle, write_bundle
+from declarative_ml.trackers import TRACKERS
 from declarative_ml.trackers.base import Tracker
 
 
@@ -27,7 +27,8 @@ def run(context: StepContext) -> None:
         write_json(context.out / ABOUT, {"absent": None, "what": describe(wanted, None)})
         return
     context.progress(0.1, f"asking the registry for {wanted['registry']}")
-    fetch_registered(tracker_of(context.step), context)
+    tracker = TRACKERS.parse({"type": "mlflow", "uri": context.step.outside["uri"]})
+    fetch_registered(tracker, context)
 
 
 def fetch_registered(tracker: Tracker, context: StepContext) -> None:
