@@ -62,11 +62,11 @@ def _places(
     """Where things are on the row's own scale, which has room for all of them; costs begin at 0."""
     if observed is None or limit is None:
         return {"at": None, "low": None, "high": None, "mark": None, "bound": gate.bound}
-    values = [observed, limit, *(ends or ())]
+    values: list[float] = [observed, limit, *(ends or ())]
     if gate.kind in ("latency", "size"):
         values.append(0.0)
     start, end = min(values), max(values)
-    room = (end - start) or abs(limit) or 1.0
+    room: float = (end - start) or abs(limit) or 1.0
 
     def at(value: float) -> float:
         return round(12 + 76 * (value - start) / room, 2)
