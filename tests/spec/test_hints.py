@@ -96,7 +96,8 @@ def _sections() -> dict[str, set[str]]:
     }
     paths = [(), ("data",), ("data", "source"), ("data", "split"), ("features", "a"), ("model",), ("target",),
              ("tune",), ("tune", "space", "a"), ("evaluate",), ("evaluate", "threshold"),
-             ("evaluate", "gates", "a"), ("evaluate", "champion"), ("explain",), ("track",), ("resources",)]  # fmt: skip
+             ("evaluate", "gates", "a"), ("evaluate", "champion"), ("explain",), ("track",),
+             ("resources",)]  # fmt: skip
     return {section_of(path): {key for m in branches_at(data, path) for key in keys_of(m)} for path in paths}
 
 
