@@ -23,8 +23,8 @@ from declarative_ml.formats.conversion import RESULT, Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
-from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, RunLock, lock_to_json, lock_to_yaml
+from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import skip_reason
 from declarative_ml.steps.verdict import JUDGES, read_verdict
 from declarative_ml.store.bundle import add_file
@@ -252,6 +252,8 @@ def _finish(
             {name: value for name, value in outcome.items() if name != "cases"}
             for outcome in read_json(artifacts["behave"] / OUTCOMES)
         ]
+    if "gate" in artifacts:
+        result["gates"] = read_json(artifacts["gate"] / "gates.json")["gates"]
     faults = [fault for judge in JUDGES if judge in artifacts for fault in read_verdict(artifacts[judge])]
     if faults and result["status"] == "ok":
         result |= {"status": "gate_failed", "faults": faults}
@@ -285,10 +287,11 @@ def _finish(
     return result
 
 
-def _copy(source: Path, target: Path, lock: RunLock) -> None:
-    """A copy of a bundle, with the run's lock, that is writable and appears whole."""
+def _copy(source: Path, target: Path, lock: RunLock | None = None) -> None:
+    """A copy of an artifact that is writable and appears whole; of a bundle with the run's lock."""
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
-    add_file(temporary, BUNDLE_LOCK, lock_to_yaml(lock).encode())
+    if lock is not None:
+        add_file(temporary, BUNDLE_LOCK, lock_to_yaml(lock).encode())
     temporary.rename(target)

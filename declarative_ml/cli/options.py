@@ -92,6 +92,13 @@ def conversion_lines(conversions: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def gate_lines(gates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a gate: whether it was passed, and the numbers; then an empty one."""
+    width = max((len(gate["name"]) for gate in gates), default=0)
+    lines = [f"{'✓' if gate['passed'] else '✗'} {gate['name']:<{width}}  {gate['reason']}" for gate in gates]
+    return [*lines, ""] if lines else []
+
+
 def latency(microseconds: float) -> str:
     """The time for a row: 84 µs, 1.2 ms."""
     return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"

@@ -42,8 +42,8 @@ def command(
     Works from the run's lock, in an empty store and without a clock; the workspace is left alone. Exit code 8
     when anything comes out otherwise: it says at which step first, and why.
     """
+    from declarative_ml.api.progress import Progress
     from declarative_ml.api.reproduce import find_locked, prepare, reproduce
-    from declarative_ml.cli.progress import Progress
 
     again = prepare(find_locked(run, store), data)
     if form == "text":

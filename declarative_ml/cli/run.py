@@ -11,6 +11,7 @@ from declarative_ml.cli.options import (
     conversion_lines,
     coverage_line,
     format_option,
+    gate_lines,
     locked_option,
     number,
     print_json,
@@ -52,7 +53,7 @@ def command(
     fresh: tuple[str, ...],
     jobs: int | None,
 ) -> None:
-    """Run SPEC: acquire, prepare, train, evaluate, explain, package, report, track.
+    """Run SPEC: acquire, prepare, train, evaluate, gate, explain, package, report, track.
 
     What is cached is not run again; a killed run resumes with the same command.
     """
@@ -92,6 +93,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     _metrics(result)
     if result.get("interval"):
         click.echo(f"{coverage_line(result['interval'])}\n")
+    for line in gate_lines(result.get("gates", [])):
+        click.echo(line)
     for line in outcome_lines(result.get("tests", [])):
         click.echo(line)
     for line in conversion_lines(result.get("conversions", [])):

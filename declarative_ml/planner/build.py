@@ -11,12 +11,14 @@ from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.judging import gate_steps
 from declarative_ml.planner.proving import behave_step, verify_step
 from declarative_ml.planner.training import Training
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
+from declarative_ml.steps.verdict import JUDGES
 from declarative_ml.text.pipelines import is_folder, pipeline_files
 
 AUTO_FOLDS = 5
@@ -220,10 +222,11 @@ class _Builder:
         )
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
-        self.judges: dict[str, str] = {}
+        gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
+        steps += gates
         if spec.tests:
             steps.append(behave_step(spec, judged, self.folder, self._pipelines()))
-            self.judges["behave"] = "behave"
+        self.judges = {step.id: step.id for step in steps if step.id in JUDGES}
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"

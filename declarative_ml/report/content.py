@@ -127,6 +127,55 @@ class TuningResult:
 
 
 @dataclass(frozen=True)
+class GatePart:
+    """A slice that a gate judges, or a group that it compares with others."""
+
+    name: str
+    """What the rows have in common, for example "Contract = One year"; "" for all rows."""
+    rows: int
+    observed: float | None = None
+    """As for the gate; of a group its rate or mean."""
+    interval: tuple[float, float] | None = None
+    candidate: float | None = None
+    """With a champion: the metric of the new model."""
+    champion: float | None = None
+    passed: bool | None = None
+    """None: not judged."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """How a model did at one gate."""
+
+    name: str
+    kind: str
+    """`metric`, `beats`, `latency`, `size` or `fairness`."""
+    asks: str
+    """In words."""
+    passed: bool
+    reason: str
+    """In a sentence, with the numbers."""
+    unit: str
+    """The metric or measure, `microseconds` or `bytes`."""
+    observed: float | None = None
+    """The value, with a champion the gain on it (above 0: better), of groups their difference or ratio."""
+    limit: float | None = None
+    bound: str = "min"
+    """Whether the limit is the lowest (`min`) or the highest (`max`) value that passes."""
+    interval: tuple[float, float] | None = None
+    candidate: float | None = None
+    champion: float | None = None
+    part: str | None = None
+    """`test` or `validation`."""
+    slice: str | None = None
+    """Of several slices the worst, whose numbers the gate has."""
+    rows: int | None = None
+    parts: Sequence[GatePart] = ()
+    """All slices, or all groups."""
+
+
+@dataclass(frozen=True)
 class ConversionResult:
     """One format that the model was converted to, or was to be."""
 
@@ -199,6 +248,9 @@ class ReportContent:
     blend_loss: float | None = None
     """The validation loss of the members together, where there are several candidates."""
     tunings: Sequence[TuningResult] = ()
+    gates: Sequence[GateResult] = ()
+    champion: str = ""
+    """What the model was compared with, in words."""
     conversions: Sequence[ConversionResult] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Label -> text: digests, library versions, seeds."""

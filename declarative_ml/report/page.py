@@ -17,6 +17,7 @@ from declarative_ml.report.charts import curve_figures, figures
 from declarative_ml.report.columns import column_cards
 from declarative_ml.report.content import ReportContent
 from declarative_ml.report.coverage import coverage_table
+from declarative_ml.report.gates import gate_table
 from declarative_ml.report.plan_graph import plan_graph
 from declarative_ml.report.tuning import tuning_parts
 
@@ -42,6 +43,7 @@ def render_report(content: ReportContent) -> str:
         figures=figures(content),
         curves=curve_figures(content.curves),
         coverage=coverage_table(content),
+        gates=gate_table(content),
         slices=tables.slice_table(content),
         tests=behaviour_table(content),
         small_slice=tables.SMALL_SLICE,

@@ -21,6 +21,13 @@ from declarative_ml.spec.document import (
 )
 from declarative_ml.spec.doubt import Doubt
 from declarative_ml.spec.first_rows import doubts
+from declarative_ml.spec.gate_faults import (
+    absent_champion,
+    gate_columns,
+    gate_demands,
+    gate_faults,
+    idle_champions,
+)
 from declarative_ml.spec.monotone import able_models, left_out, monotone_features, why_not
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
 from declarative_ml.spec.tested import answer_files, columns_of_tests, demands_of_tests, faults_of_tests
@@ -34,7 +41,7 @@ _ORDERED = _BINARY | _NUMBER
 
 def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
     """Contradictions inside the spec, without looking at data."""
-    checks = (_task, _roles, _features, _split, _model, _monotone, _tune, _tests, _held_out, _without_effect)
+    checks = (_task, _roles, _features, _split, _model, _monotone, _others, _held_out, _without_effect)
     return [problem for check in checks for problem in check(spec, _Report(positions))]
 
 
@@ -63,6 +70,7 @@ def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> lis
     if not problems:
         problems = _no_features(spec, columns, report)
         problems += [report.doubt(doubt) for doubt in doubts(spec)]
+    problems += [report.value("DML202", each.path, each.message, each.hint) for each in absent_champion(spec)]
     return problems + _other_files(spec, report) + _answer_files(spec, report)
 
 
@@ -160,7 +168,8 @@ def _task(spec: Spec, report: _Report) -> Iterator[Problem]:
         elif known & tasks:
             known &= tasks
         else:
-            hint = _fitting_metrics(known) if path[:2] in _METRICS else "remove one of the two"
+            is_metric = path[:2] in _METRICS or path[-1] == "metric"
+            hint = _fitting_metrics(known) if is_metric else "remove one of the two"
             if path[-1] == "monotone" and "multiclass" in known:
                 hint = "with several classes, what makes one more probable makes others less: remove monotone"
             yield report.value("DML101", path, f"{what} does not fit: {because}", hint)
@@ -185,6 +194,7 @@ def _demands(spec: Spec) -> Iterator[tuple[Path, str, frozenset[str]]]:
         yield ("evaluate", "threshold"), "evaluate.threshold", _BINARY
     if evaluate.interval is not None:
         yield ("evaluate", "interval"), "evaluate.interval", _NUMBER
+    yield from gate_demands(spec)
     for name, direction in monotone_features(spec).items():
         yield ("features", name, "monotone"), f"monotone {direction}", _ORDERED
     yield from demands_of_tests(spec)
@@ -316,16 +326,12 @@ def _held_out(spec: Spec, report: _Report) -> Iterator[Problem]:
             yield report.value("DML107", ("model", cap), message, hint)
 
 
-def _tune(spec: Spec, report: _Report) -> Iterator[Problem]:
-    for fault in tune_faults(spec):
-        make = report.key if fault.at_key else report.value
-        yield make("DML117", fault.path, fault.message, fault.hint)
-
-
-def _tests(spec: Spec, report: _Report) -> Iterator[Problem]:
-    for fault in faults_of_tests(spec):
-        make = report.key if fault.at_key else report.value
-        yield make("DML131", fault.path, fault.message, fault.hint)
+def _others(spec: Spec, report: _Report) -> Iterator[Problem]:
+    found = ("DML117", tune_faults(spec)), ("DML125", gate_faults(spec)), ("DML131", faults_of_tests(spec))
+    for code, faults in found:
+        for fault in faults:
+            make = report.key if fault.at_key else report.value
+            yield make(code, fault.path, fault.message, fault.hint)
 
 
 def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
@@ -341,6 +347,8 @@ def _without_effect(spec: Spec, report: _Report) -> Iterator[Problem]:
     if test == 0.0:
         hint = "the report will show validation numbers only"
         yield report.warning("DML109", ("data", "split", "test"), "no rows are kept for a test", hint)
+    for fault in idle_champions(spec):
+        yield report.warning("DML109", fault.path, fault.message, fault.hint)
 
 
 # The data's columns.
@@ -363,6 +371,7 @@ def _named(spec: Spec) -> Iterator[tuple[Path, str]]:
             path: Path = ("evaluate", "slices", number)
             yield path if isinstance(item, str) else (*path, name), name
     yield from columns_of_tests(spec)
+    yield from gate_columns(spec)
 
 
 def _unknown_to_sql(spec: Spec, columns: list[str], sql: str, report: _Report) -> list[Problem]:

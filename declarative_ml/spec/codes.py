@@ -211,6 +211,13 @@ _TABLE = (
          "and their options cannot be tuned.",
          "features: {tenure: {type: number, monotone: decreasing}}\nmodel: mlp",
          "features: {tenure: {type: number, monotone: decreasing}}\nmodel: lightgbm"),
+    Code("DML125", "A gate cannot be measured",
+         "A gate needs test rows where the split keeps none, held-out rows where there are none, or the name "
+         "of a class: a selection rate is of one class, and the target has several.",
+         "data: {source: table.csv, split: {test: 0}}\n"
+         "evaluate: {gates: {good-enough: {metric: accuracy, min: 0.8}}}",
+         "data: {source: table.csv, split: {test: 0}}\n"
+         "evaluate: {gates: {good-enough: {metric: accuracy, min: 0.8, part: validation}}}"),
     Code("DML131", "A behavioural test that cannot be made",
          "A test under `tests` names the target, a column that the model does not take, a column that does "
          "not move by a number, or one to which its noise does not happen; or it leaves out which of several "
@@ -224,7 +231,8 @@ _TABLE = (
          "warning, given when neither the sources nor the query mention the name.",
          "target: Chrun", "target: Churn"),
     Code("DML202", "The data cannot be read",
-         "The file is missing, empty, or not what its name says. Alone it ends in exit code 5.",
+         "The file is missing, empty, or not what its name says. Alone it ends in exit code 5; a champion "
+         "that is no bundle ends in 3.",
          "data: {source: tabel.csv}\nseeed: 7", "data: {source: table.csv}\nseed: 7"),
 )  # fmt: skip
 

@@ -20,7 +20,6 @@ from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format
-from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import TaskType
 from declarative_ml.models import MODELS
@@ -28,6 +27,7 @@ from declarative_ml.models.base import Model
 from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.format_version import version_fault
+from declarative_ml.spec.gates import Champion, Gate, MetricName
 from declarative_ml.spec.service import Serve
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     AnyMember = Model
     AnyFormat = Format
     AnyBehaviour = Behaviour
-    MetricName = str
 else:
     # The shelves' tables are the only lists of names, so these unions are made from them.
     AnySource = Annotated[Union[tuple(SOURCES.classes())], Field(discriminator="type")]  # noqa: UP007
@@ -44,7 +43,6 @@ else:
     AnyMember = Annotated[Union[tuple(MODELS.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyFormat = Annotated[Union[tuple(FORMATS.classes())], Field(discriminator="format")]  # noqa: UP007
     AnyBehaviour = Annotated[Union[tuple(BEHAVIOURS.classes())], Field(discriminator="type")]  # noqa: UP007
-    MetricName = Literal[tuple(METRICS)]
 
 
 class Ensemble(Section):
@@ -216,6 +214,14 @@ class Evaluate(Section):
         le=0.999,
         description="Share of rows, such as 0.9, whose value is to lie between the outputs `lower` and "
         "`upper`; number targets; absent: no such outputs",
+    )
+    gates: dict[str, Gate] = Field(
+        default_factory=dict, description="By name; a model that fails one of them is not let out"
+    )
+    champion: Champion | None = Field(
+        default=None,
+        description="The model that `beats: champion` means; absent: the one that `track.register` names, "
+        "if it has the alias champion",
     )
 
 

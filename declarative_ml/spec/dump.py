@@ -15,7 +15,7 @@ from declarative_ml.spec.yaml_reader import resolve_scalar
 
 
 def resolve_sources(spec: Spec, folder: Path) -> Spec:
-    """The spec with relative paths of its sources made absolute against `folder`."""
+    """The spec with relative paths of its sources and its champion made absolute against `folder`."""
     data = spec.data
     update: dict[str, Any] = {
         "sources": {name: source.resolved(folder) for name, source in data.sources.items()}
@@ -27,14 +27,20 @@ def resolve_sources(spec: Spec, folder: Path) -> Spec:
         resolved = {name: part.resolved(folder) for name, part in parts.items() if isinstance(part, Source)}
         update["split"] = data.split.model_copy(update=resolved)
     tests = {name: test.resolved(folder) for name, test in spec.tests.items()}
-    return spec.model_copy(update={"data": data.model_copy(update=update), "tests": tests})
+    changed: dict[str, Any] = {"data": data.model_copy(update=update), "tests": tests}
+    champion = spec.evaluate.champion
+    if champion is not None and champion.path is not None:
+        path = str(folder / Path(champion.path).expanduser())
+        there = {"champion": champion.model_copy(update={"path": path})}
+        changed["evaluate"] = spec.evaluate.model_copy(update=there)
+    return spec.model_copy(update=changed)
 
 
 def spec_options(spec: Spec, folder: Path | None = None) -> dict[str, Any]:
     """The whole spec as plain JSON values; paths below `folder` become relative to it."""
     options = spec.model_dump(mode="json", by_alias=True)
     if folder is not None:
-        for part in ("data", "tests"):
+        for part in ("data", "evaluate", "tests"):
             options[part] = _relative(options[part], f"{folder.resolve().as_posix()}/")
     return options
 

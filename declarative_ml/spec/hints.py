@@ -74,6 +74,26 @@ _EXAMPLES = {
     "evaluate.threshold": "threshold: 0.5, or threshold: {maximize: f1}",
     "evaluate.threshold.value": "threshold: 0.5",
     "evaluate.threshold.maximize": "maximize: f1",
+    "evaluate.gates": "gates: {good-enough: {metric: roc_auc, min: 0.8}}",
+    "evaluate.gates.*.metric": "metric: roc_auc",
+    "evaluate.gates.*.min": "min: 0.8",
+    "evaluate.gates.*.max": "max: 0.5",
+    "evaluate.gates.*.beats": "beats: champion",
+    "evaluate.gates.*.by": "by: 0.01",
+    "evaluate.gates.*.sure": "sure: true",
+    "evaluate.gates.*.confidence": "confidence: 0.9",
+    "evaluate.gates.*.slice": "slice: COLUMN, or slice: {COLUMN: VALUE}",
+    "evaluate.gates.*.rows": "rows: 50",
+    "evaluate.gates.*.part": "part: validation",
+    "evaluate.gates.*.latency": "latency: 200us",
+    "evaluate.gates.*.size": "size: 5MB",
+    "evaluate.gates.*.fairness": "fairness: selection_rate",
+    "evaluate.gates.*.column": "column: COLUMN",
+    "evaluate.gates.*.max_difference": "max_difference: 0.1",
+    "evaluate.gates.*.min_ratio": "min_ratio: 0.8",
+    "evaluate.champion": "champion: models/churn, or champion: {registry: churn}",
+    "evaluate.champion.path": "path: models/churn",
+    "evaluate.champion.registry": "registry: churn",
     "explain": "explain: {method: shap}, or explain: false",
     "track": "track: {experiment: NAME}, or track: false",
     "resources": "resources: {cpu: 2}",
@@ -128,6 +148,8 @@ def about(path: Path, data: Any) -> str:
         return f"for example {name}: number"
     if place == "tune.space.*":
         return f"for example {name}: {{low: 0.01, high: 0.3}}, or {{choices: [VALUE, VALUE]}}"
+    if place == "evaluate.gates.*":
+        return f"for example {name}: {{metric: roc_auc, min: 0.8}}"
     if name and isinstance(value, bool | int | float | str) and value != "":
         return f"for example {name}: {str(value).lower() if isinstance(value, bool) else value}"
     example = _EXAMPLES.get(place) or _EXAMPLES.get(place.removesuffix("[]"))

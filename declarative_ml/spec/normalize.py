@@ -58,10 +58,14 @@ def rebase(root: Node, homes: Mapping[str, Home], folder: Path | None) -> Node:
     def data(node: Node) -> Node:
         return _change(_change(_change(node, "source", source), "sources", _each(source)), "split", split)
 
+    def evaluate(node: Node) -> Node:
+        return _change(node, "champion", source)
+
     def test(node: Node) -> Node:
         return _change(node, "file", path)
 
-    return _change(_change(root, "data", data), "tests", _each(test))
+    changed = _change(_change(root, "data", data), "evaluate", evaluate)
+    return _change(changed, "tests", _each(test))
 
 
 def _change(node: Node, name: str, expand: Expand) -> Node:
@@ -136,7 +140,10 @@ def _evaluate(node: Node) -> Node:
     def threshold(node: Node) -> Node:
         return _wrap(node, "value") if _is_number(node) else node
 
-    return _change(node, "threshold", threshold)
+    def champion(node: Node) -> Node:
+        return _wrap(node, "path") if _is_text(node) else node
+
+    return _change(_change(node, "threshold", threshold), "champion", champion)
 
 
 def _explain(node: Node) -> Node:

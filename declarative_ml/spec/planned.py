@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 _KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(["checks", "gates", "serve", "deploy", "monitor"]),
+    "": frozenset(["checks", "deploy", "monitor"]),
     "data": frozenset({"checks"}),
-    "evaluate": frozenset({"gates"}),
     "resources": frozenset({"memory"}),
 }
 _VALUES = frozenset({"tabm", "labels", "forecast"})

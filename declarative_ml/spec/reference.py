@@ -62,6 +62,7 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
             found.append(_Section(kind, f"model: type {name}"))
     found += [_Section("Tune", "tune"), _Section("Span", "tune.space", 3)]
     found += [_Section("Evaluate", "evaluate"), _Section("Threshold", "evaluate.threshold", 3)]
+    found += [_Section("Gate", "evaluate.gates", 3), _Section("Champion", "evaluate.champion", 3)]
     found += [_Section(BEHAVIOURS.load(name).__name__, f"tests: type {name}") for name in BEHAVIOURS]
     found += [_Section("Expected", "tests: rows of type expect", 3)]
     found += [

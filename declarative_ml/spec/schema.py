@@ -205,7 +205,9 @@ def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> 
     features = next(branch for branch in root["features"]["anyOf"] if "additionalProperties" in branch)
     _or(features, "additionalProperties", {"enum": list(FEATURES)})
     _or(root, "features", {"$ref": "#/$defs/Reference"})  # a template's param can be the whole mapping
-    _or(definitions["Evaluate"]["properties"], "threshold", {"type": "number", "minimum": 0, "maximum": 1})
+    evaluate = definitions["Evaluate"]["properties"]
+    _or(evaluate, "threshold", {"type": "number", "minimum": 0, "maximum": 1})
+    _or(evaluate, "champion", {"type": "string", "description": "Path of a bundle, relative to the spec"})
     _or(root, "explain", {"enum": ["shap", "none", True, False]})
     _or(root, "track", {"type": "boolean"})
     _or(root["convert"], "items", {"enum": list(FORMATS)})

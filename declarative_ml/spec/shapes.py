@@ -67,7 +67,7 @@ def section_of(path: Path) -> str:
         names[1:2] = ["*"] if len(names) > 1 else []
     elif names[:2] in (["data", "sources"], ["data", "split"]) and len(names) > 2:
         names[1:3] = ["source"]
-    elif names[:2] == ["tune", "space"]:
+    elif names[:2] in (["tune", "space"], ["evaluate", "gates"]):
         names[2:3] = ["*"] if len(names) > 2 else []
     elif names[:2] == ["model", "members"] and len(path) > 2:
         names[1:2] = []
@@ -84,8 +84,8 @@ def place_of(path: Path) -> str:
         return "features.*"
     if len(path) == 2 and path[0] == "tests":
         return "tests.*"
-    if len(path) == 3 and path[:2] == ("tune", "space"):
-        return "tune.space.*"
+    if len(path) == 3 and path[:2] in (("tune", "space"), ("evaluate", "gates")):
+        return f"{path[0]}.{path[1]}.*"
     if len(path) == 3 and path[:2] == ("data", "sources"):
         return "data.source"
     section = section_of(path[:-1])

@@ -14,6 +14,8 @@ STEPS = {
     "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
+    "champion": "declarative_ml.steps.champion",
+    "gate": "declarative_ml.steps.gate",
     "behave": "declarative_ml.steps.behave",
     "explain": "declarative_ml.steps.explain",
     "convert": "declarative_ml.steps.convert",

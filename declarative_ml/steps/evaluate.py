@@ -24,8 +24,8 @@ from declarative_ml.learning.metrics import score
 from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.slices import slice_masks
 from declarative_ml.steps.split import TEST
-from declarative_ml.steps.table import read_rows, require_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,7 +164,10 @@ def _slices(
 ) -> list[dict[str, Any]]:
     """Metrics of each slice of the test rows, with its size and the interval of the primary metric."""
     found = []
-    for name, chosen in slice_masks(context, rows):
+    masks = slice_masks(context.inputs["table"], rows, context.params["slices"], most=MAX_SLICES)
+    for name, chosen in masks:
+        if not chosen.any():
+            continue
         inside, answer = truth[chosen], prediction[chosen]
         found.append(
             {
@@ -177,51 +180,6 @@ def _slices(
             }
         )
     return found
-
-
-def slice_masks(context: StepContext, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """(name, mask over `rows`) of every slice of the spec that has a row."""
-    import numpy as np
-
-    from declarative_ml.core.columns import raw_column
-
-    masks: list[tuple[str, np.ndarray]] = []
-    columns = _slice_columns(context.params["slices"])
-    if not columns:
-        return masks
-    from declarative_ml.steps.table import open_table
-
-    with open_table(context.inputs["table"]) as reader:
-        require_columns(reader.schema.names, columns)
-    table = read_rows(context.inputs["table"], rows, columns).combine_chunks()
-    text = {
-        name: np.asarray(raw_column(table.column(name).combine_chunks(), "string").to_pylist(), dtype=object)
-        for name in columns
-    }
-    for item in context.params["slices"]:
-        if isinstance(item, str):
-            values, counts = np.unique(text[item].astype(str), return_counts=True)
-            largest = values[np.argsort(-counts, kind="stable")][:MAX_SLICES]
-            masks += [(f"{item} = {value or '(missing)'}", text[item] == value) for value in largest]
-        else:
-            parts = [text[name] == _as_text(value) for name, value in item.items()]
-            label = ", ".join(f"{name} = {_as_text(value)}" for name, value in item.items())
-            masks.append((label, np.logical_and.reduce(parts)))
-    return [(name, mask) for name, mask in masks if mask.any()]
-
-
-def _slice_columns(slices: list[Any]) -> list[str]:
-    names = [name for item in slices for name in ([item] if isinstance(item, str) else list(item))]
-    return list(dict.fromkeys(names))
-
-
-def _as_text(value: Any) -> str:
-    """A slice value as canonical raw text, the way columns are written."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _finite(value: float) -> float | None:

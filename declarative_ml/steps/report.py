@@ -13,6 +13,8 @@ from declarative_ml.learning.statistics import ColumnProfile
 from declarative_ml.report.behaviour import behaviour_note
 from declarative_ml.report.content import (
     ConversionResult,
+    GatePart,
+    GateResult,
     IntervalGroup,
     IntervalResult,
     MemberResult,
@@ -115,6 +117,7 @@ def content(context: StepContext) -> ReportContent:
         **_candidates(context, assembly),
         tunings=tunings(context),
         conversions=_conversions(context),
+        **_gates(context),
         provenance=_provenance(context, assembly, split),
         commands={
             "Predict": f"dml predict {context.params['name']}.yaml new.csv -o predictions.csv",
@@ -261,6 +264,26 @@ def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any
         for item in board["candidates"]
     ]
     return {"members": members, "blend_loss": board["blend_loss"]}
+
+
+def _gates(context: StepContext) -> dict[str, Any]:
+    """How the model did at its gates, and the champion in words."""
+    if "gate" not in context.inputs:
+        return {}
+    found = context.read("gate", "gates.json")
+    gates = [
+        GateResult(
+            **{
+                **gate,
+                "interval": _pair(gate["interval"]),
+                "parts": [
+                    GatePart(**{**part, "interval": _pair(part["interval"])}) for part in gate["parts"]
+                ],
+            }
+        )
+        for gate in found["gates"]
+    ]
+    return {"gates": gates, "champion": found["champion"]}
 
 
 def _conversions(context: StepContext) -> list[ConversionResult]:

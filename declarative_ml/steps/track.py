@@ -136,6 +136,8 @@ def _files(context: StepContext) -> dict[str, Path | bytes | str]:
         "report.html": context.inputs["report"] / "report.html",
         "spec.yaml": context.step.outside["spec_yaml"],
     }
+    if "gate" in context.inputs:
+        files["gates.json"] = context.inputs["gate"] / "gates.json"
     if "explain" in context.inputs:
         plots = context.inputs["explain"] / "plots"
         files |= {f"plots/{path.name}": path for path in sorted(plots.glob("*.png"))}

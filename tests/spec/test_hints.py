@@ -1,7 +1,7 @@
 import pytest
 
+from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.spec.choices import either, right_choice
-from declarative_ml.spec.document import METRICS
 from declarative_ml.spec.hints import Wrong, about, hint_for, number_in
 from declarative_ml.spec.letters import odd_letter, plain
 from declarative_ml.spec.shapes import keys_of, models_at, section_of
@@ -92,11 +92,12 @@ def _sections() -> dict[str, set[str]]:
         "features": {"a": {}},
         "model": {},
         "tune": {"space": {"a": {}}},
-        "evaluate": {"threshold": {}},
+        "evaluate": {"threshold": {}, "gates": {"a": {}}, "champion": {}},
     }
     paths = [(), ("data",), ("data", "source"), ("data", "split"), ("features", "a"), ("model",), ("target",),
-             ("tune",), ("tune", "space", "a"), ("evaluate",), ("evaluate", "threshold"), ("explain",),
-             ("track",), ("resources",)]  # fmt: skip
+             ("tune",), ("tune", "space", "a"), ("evaluate",), ("evaluate", "threshold"),
+             ("evaluate", "gates", "a"), ("evaluate", "champion"), ("explain",), ("track",),
+             ("resources",)]  # fmt: skip
     return {section_of(path): {key for m in branches_at(data, path) for key in keys_of(m)} for path in paths}
 
 

@@ -1,0 +1,373 @@
+"""Hold the model against the gates of the spec, every number measured on the ONNX file.
+
+gates.json      {"gates": [report.content.GateResult each], "champion": what it was compared with, in words}
+verdict.json    one sentence for each gate that it failed
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from declarative_ml.core.atomic import write_json
+from declarative_ml.core.duration import microseconds_of
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.size import bytes_of
+from declarative_ml.core.task import Task
+from declarative_ml.learning.gate_rules import (
+    CONFIDENCE,
+    ROWS,
+    Demand,
+    resamples_for,
+    shared_confidence,
+    stands_up,
+)
+from declarative_ml.learning.intervals import interval, paired_difference
+from declarative_ml.learning.metric_names import METRICS
+from declarative_ml.learning.metrics import score
+from declarative_ml.report.content import GatePart, GateResult
+from declarative_ml.scoring.session import open_session
+from declarative_ml.scoring.timing import microseconds
+from declarative_ml.spec.gates import Gate
+from declarative_ml.steps import gate_words as words
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.gate_groups import judge_groups
+from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.rival import Rival, find_rival
+from declarative_ml.steps.slices import as_text, slice_masks
+from declarative_ml.steps.split import TEST
+from declarative_ml.steps.verdict import write_verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GATES = "gates.json"
+_TIMINGS = 5
+"""The quickest of so many medians counts: other work on the machine only ever makes a row slower."""
+
+
+def run(context: StepContext) -> None:
+    """Write the results and the verdict."""
+    gates = {name: Gate.model_validate(options) for name, options in context.params["gates"].items()}
+    court = Court(context)
+    results = []
+    for number, (name, gate) in enumerate(gates.items()):
+        context.progress(0.1 + 0.9 * number / len(gates), name)
+        results.append(court.judge(name, gate))
+    compared = any(gate.beats is not None for gate in gates.values())
+    about = "; ".join([court.rival.about, *court.rival.notes]) if compared else ""
+    found = {"gates": [_plain(asdict(result)) for result in results], "champion": about}
+    write_json(context.out / GATES, found)
+    write_verdict(
+        context.out, [f"gate {result.name}: {result.reason}" for result in results if not result.passed]
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: what is undefined is null."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the new model says of one part of the rows."""
+
+    part: str
+    rows: np.ndarray
+    """Positions in the table [N]."""
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+class Court:
+    """The model, the rows that it is judged by, and the champion, each read when it is needed."""
+
+    def __init__(self, context: StepContext) -> None:
+        self.context = context
+        self.assembly = context.read("assemble", "assembly.json")
+        self.task = Task.model_validate(self.assembly["task"])
+        self.threshold = self.assembly["threshold"] or 0.5
+        self.seed: int = context.params["seed"]
+
+    def judge(self, name: str, gate: Gate) -> GateResult:
+        """How the model does at one gate."""
+        judges: dict[str, Callable[[str, Gate], GateResult]] = {
+            "metric": self._beats if gate.beats is not None else self._metric,
+            "fairness": self._fairness,
+            "latency": self._latency,
+            "size": self._size,
+        }
+        return judges[gate.kind](name, gate)
+
+    @cached_property
+    def test(self) -> Answers:
+        """What `evaluate` has measured: the ONNX file on the test rows."""
+        import numpy as np
+
+        path = self.context.inputs["evaluate"] / "test.npz"
+        with np.load(path, allow_pickle=False) as found:
+            return Answers("test", found["rows"], found["truth"], found["prediction"])
+
+    @cached_property
+    def validation(self) -> Answers:
+        """The held-out rows, each as the fit that had not seen it answers."""
+        import numpy as np
+
+        split = self.context.inputs["split"]
+        order, part, fold, target = (
+            np.load(split / f"{name}.npy") for name in ("order", "part", "fold", "target")
+        )
+        path = self.context.inputs["assemble"] / "validation.npy"
+        chosen = (fold >= 0) & (part != TEST) if path.exists() else np.zeros(len(order), dtype=bool)
+        prediction = np.load(path) if path.exists() else np.zeros(0)
+        return Answers("validation", order[chosen], target[chosen], prediction)
+
+    @cached_property
+    def rival(self) -> Rival:
+        """The champion."""
+        return find_rival(self.context, self.task, self.test.rows)
+
+    def answers(self, gate: Gate) -> Answers:
+        """The rows that the gate is about."""
+        return self.validation if gate.part == "validation" else self.test
+
+    # Metrics.
+
+    def _metric(self, name: str, gate: Gate) -> GateResult:
+        rows = self.answers(gate)
+        demand = Demand(gate.min, gate.max, bool(gate.sure))
+
+        def measure(label: str, mask: np.ndarray, confidence: float) -> GatePart:
+            return self._measured(gate, demand, rows, label, mask, confidence)
+
+        def margin(part: GatePart) -> float:
+            return demand.margin(part.observed or 0.0)
+
+        result = GateResult(
+            name, "metric", words.asked(gate, self.task.target), False, "", str(gate.metric), part=rows.part
+        )
+        result = self._over_slices(result, gate, rows, measure, margin)
+        if result.observed is None:
+            return result
+        limit, bound = demand.nearest(result.observed)
+        return replace(result, limit=limit, bound=bound)
+
+    def _measured(
+        self, gate: Gate, demand: Demand, rows: Answers, label: str, mask: np.ndarray, confidence: float
+    ) -> GatePart:
+        metric, count = str(gate.metric), int(mask.sum())
+        truth, guess = rows.truth[mask], rows.prediction[mask]
+        value = score(metric, self.task, truth, guess, threshold=self.threshold)
+        if not math.isfinite(value):
+            return GatePart(label, count, reason=f"{metric} is not defined on its {_on(count, rows)}")
+        ends = _finite(
+            interval(
+                metric, self.task, truth, guess, threshold=self.threshold, seed=self.seed, level=confidence,
+                resamples=resamples_for(confidence) if gate.sure else 200,
+            )
+        )  # fmt: skip
+        passed = demand.passes(value, ends)
+        limit, bound = demand.nearest(value)
+        shown, wanted = words.told_apart(value, limit)
+        if passed:
+            said = f", {'at least' if bound == 'min' else 'at most'} {wanted} as asked"
+        elif demand.passes(value, (value, value)):
+            said = f", but not surely {'at least' if bound == 'min' else 'at most'} {wanted}"
+        else:
+            said = f", {'below' if bound == 'min' else 'above'} {wanted}"
+        reason = f"{metric} is {shown} on {_on(count, rows)}{words.bounds(ends, gate.confidence)}{said}"
+        return GatePart(label, count, value, ends, passed=passed, reason=reason)
+
+    def _beats(self, name: str, gate: Gate) -> GateResult:
+        rows, rival = self.test, self.rival
+        by = gate.by or 0.0
+        result = GateResult(
+            name, "beats", words.asked(gate, self.task.target), False, "", str(gate.metric), limit=by,
+            part="test",
+        )  # fmt: skip
+        if not rival.exists:
+            return replace(result, passed=True, reason=f"passed without a comparison: {rival.about}")
+        if rival.unfit:
+            return replace(result, reason=f"cannot be compared: {rival.unfit}")
+
+        def measure(label: str, mask: np.ndarray, confidence: float) -> GatePart:
+            return self._compared(gate, by, label, mask, confidence)
+
+        def margin(part: GatePart) -> float:
+            ends = part.interval or (0.0, 0.0)
+            return (ends[0] if gate.sure else ends[1]) - by
+
+        return self._over_slices(result, gate, rows, measure, margin)
+
+    def _compared(self, gate: Gate, by: float, label: str, mask: np.ndarray, confidence: float) -> GatePart:
+        metric, count, rival = str(gate.metric), int(mask.sum()), self.rival
+        assert rival.prediction is not None
+        truth, guess, other = self.test.truth[mask], self.test.prediction[mask], rival.prediction[mask]
+        mine = score(metric, self.task, truth, guess, threshold=self.threshold)
+        theirs = score(metric, self.task, truth, other, threshold=rival.threshold)
+        found = paired_difference(
+            metric, self.task, truth, guess, other, threshold_a=self.threshold, threshold_b=rival.threshold,
+            seed=self.seed, level=confidence, resamples=resamples_for(confidence),
+        )  # fmt: skip
+        if not all(map(math.isfinite, found)):
+            return GatePart(label, count, reason=f"{metric} is not defined on its {_on(count, self.test)}")
+        gain, low, high = found if METRICS[metric].greater_is_better else (-found[0], -found[2], -found[1])
+        passed = stands_up(low, high, by, sure=bool(gate.sure), scale=max(abs(mine), abs(theirs)))
+        if gate.sure:
+            said = f"{'surely' if passed else 'not surely'} above {words.number(by)}"
+        else:
+            said = f"{'not shown to be' if passed else 'shown to be'} below {words.number(by)}"
+        reason = (
+            f"{metric} is {words.number(mine, 5)}, the champion's {words.number(theirs, 5)}, on "
+            f"{_on(count, self.test)}: a gain of {words.number(gain)}"
+            f"{words.bounds((low, high), confidence)}, {said}"
+        )
+        return GatePart(label, count, gain, (low, high), mine, theirs, passed, reason)
+
+    def _over_slices(
+        self,
+        result: GateResult,
+        gate: Gate,
+        rows: Answers,
+        measure: Callable[[str, np.ndarray, float], GatePart],
+        margin: Callable[[GatePart], float],
+    ) -> GateResult:
+        """The result with the numbers of the only slice, or of the worst one."""
+        if not len(rows.truth):
+            return replace(result, reason=f"there are no {words.PARTS[rows.part]}")
+        parts = self._parts(gate, rows, measure)
+        judged = [part for part in parts if part.passed is not None]
+        if not judged:
+            why = "; ".join(_labelled(part) for part in parts[:5])
+            return replace(result, reason=f"could not be measured: {why}", parts=parts if gate.slice else ())
+        worst = min(judged, key=lambda part: (bool(part.passed), margin(part)))
+        return replace(
+            result,
+            passed=all(part.passed for part in judged),
+            reason=_summary(worst, parts),
+            observed=worst.observed,
+            interval=worst.interval,
+            candidate=worst.candidate,
+            champion=worst.champion,
+            slice=worst.name or None,
+            rows=worst.rows,
+            parts=parts if gate.slice else (),
+        )
+
+    def _parts(
+        self, gate: Gate, rows: Answers, measure: Callable[[str, np.ndarray, float], GatePart]
+    ) -> list[GatePart]:
+        """All slices, those with too few rows not judged."""
+        import numpy as np
+
+        confidence = CONFIDENCE if gate.confidence is None else gate.confidence
+        if gate.slice is None:
+            return [measure("", np.ones(len(rows.truth), dtype=bool), confidence)]
+        masks = slice_masks(self.context.inputs["table"], rows.rows, [gate.slice])
+        least = ROWS if gate.rows is None else gate.rows
+        enough = sum(mask.sum() >= least for _, mask in masks)
+        if gate.beats is not None:
+            confidence = shared_confidence(confidence, int(enough), sure=bool(gate.sure))
+        return [
+            measure(label, mask, confidence) if mask.sum() >= least else _few(label, mask, rows, least)
+            for label, mask in masks
+        ]
+
+    # Groups, speed and size.
+
+    def _fairness(self, name: str, gate: Gate) -> GateResult:
+        rows = self.answers(gate)
+        wanted = self._wanted(name, gate)
+        meant = self.task.target if wanted is None else self.task.classes[wanted]
+        result = GateResult(
+            name, "fairness", words.asked(gate, meant), False, "", str(gate.fairness), part=rows.part
+        )
+        if not len(rows.truth):
+            return replace(result, reason=f"there are no {words.PARTS[rows.part]}")
+        masks = slice_masks(self.context.inputs["table"], rows.rows, [str(gate.column)])
+        answer = (rows.truth, rows.prediction)
+        return judge_groups(result, gate, self.task, answer, self.threshold, wanted, masks, self.seed)
+
+    def _wanted(self, name: str, gate: Gate) -> int | None:
+        """The number of the class that is meant. Raises DataError for one that the target does not have."""
+        if not self.task.is_classification:
+            return None
+        if gate.favoured is None:
+            if self.task.type == "multiclass":
+                raise DataError(
+                    f"gate '{name}': {gate.fairness} is of one class, and the target has several",
+                    hint=f"name it: class: {self.task.classes[0]}",
+                )
+            return 1
+        text = as_text(gate.favoured)
+        if text not in self.task.classes:
+            raise DataError(
+                f"gate '{name}': the target '{self.task.target}' has no class '{text}'",
+                hint=f"its classes are {', '.join(self.task.classes[:10])}",
+            )
+        return self.task.classes.index(text)
+
+    def _latency(self, name: str, gate: Gate) -> GateResult:
+        import numpy as np
+
+        content = (self.context.inputs["assemble"] / "model.onnx").read_bytes()
+        session = open_session(content, threads=1)
+        order = np.load(self.context.inputs["split"] / "order.npy")
+        dtypes = {item["name"]: item["dtype"] for item in self.assembly["inputs"]}
+        row = raw_arrays(self.context.inputs, order[:1], dtypes)
+        taken = min(microseconds(session, row) for _ in range(_TIMINGS))
+        return self._capped(name, gate, taken, microseconds_of(str(gate.latency)), "microseconds")
+
+    def _size(self, name: str, gate: Gate) -> GateResult:
+        count = (self.context.inputs["assemble"] / "model.onnx").stat().st_size
+        return self._capped(name, gate, count, bytes_of(str(gate.size)), "bytes")
+
+    def _capped(self, name: str, gate: Gate, value: float, limit: float, unit: str) -> GateResult:
+        passed = value <= limit
+        what = "one row takes" if unit == "microseconds" else "model.onnx has"
+        cap = gate.latency if unit == "microseconds" else gate.size
+        said = f"{cap} at most, as asked" if passed else f"more than {cap}"
+        return GateResult(
+            name=name,
+            kind=gate.kind,
+            asks=words.asked(gate, self.task.target),
+            passed=passed,
+            reason=f"{what} {words.quantity(value, unit)}, {said}",
+            unit=unit,
+            observed=value,
+            limit=limit,
+            bound="max",
+        )
+
+
+def _on(count: int, rows: Answers) -> str:
+    return f"{count:,} {words.PARTS[rows.part]}"
+
+
+def _finite(ends: tuple[float, float]) -> tuple[float, float] | None:
+    return ends if all(map(math.isfinite, ends)) else None
+
+
+def _few(label: str, mask: np.ndarray, rows: Answers, least: int) -> GatePart:
+    count = int(mask.sum())
+    return GatePart(label, count, reason=f"{_on(count, rows)} are fewer than {least}")
+
+
+def _labelled(part: GatePart) -> str:
+    return f"{part.name}: {part.reason}" if part.name else part.reason
+
+
+def _summary(worst: GatePart, parts: Sequence[GatePart]) -> str:
+    """The sentence of the worst slice, and how many others there are of which kind."""
+    failed = sum(part.passed is False for part in parts) - (worst.passed is False)
+    unjudged = sum(part.passed is None for part in parts)
+    more = [f"{failed} more of {len(parts)} slices failed"] if failed else []
+    more += [f"{unjudged} of {len(parts)} slices not judged"] if unjudged else []
+    return "; ".join([_labelled(worst), *more])
