@@ -219,10 +219,13 @@ class _Builder:
         )
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
+        told = training.curves() | training.tuned()
+        if spec.evaluate.segments and getattr(spec.data.split, "test", None) != 0:
+            steps.append(self._segments(judged))
+            told["segments"] = "segments"
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
-        told = training.curves() | training.tuned()
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"
@@ -231,6 +234,16 @@ class _Builder:
         shown |= {step.id: step.id for step in converted}
         steps += self._ship(judged, shown, told)
         return steps
+
+    def _segments(self, judged: dict[str, str]) -> Step:
+        return Step(
+            id="segments",
+            kind="segments",
+            title="Search for segments of the test rows where the model is clearly worse",
+            params={"seed": self.spec.seed},
+            inputs={**judged, "prepare": "prepare", "evaluate": "evaluate"},
+            libraries=_ARROW,
+        )
 
     def _convert(self, judged: dict[str, str]) -> list[Step]:
         return [

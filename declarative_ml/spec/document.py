@@ -212,6 +212,9 @@ class Evaluate(Section):
         description="Share of rows, such as 0.9, whose value is to lie between the outputs `lower` and "
         "`upper`; number targets; absent: no such outputs",
     )
+    segments: bool = Field(
+        default=True, description="Search the test rows for segments where the model is clearly worse"
+    )
 
 
 class Tune(Section):

@@ -14,6 +14,7 @@ STEPS = {
     "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
+    "segments": "declarative_ml.steps.segments",
     "explain": "declarative_ml.steps.explain",
     "convert": "declarative_ml.steps.convert",
     "report": "declarative_ml.steps.report",
