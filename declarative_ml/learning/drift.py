@@ -92,6 +92,22 @@ class Drift:
         return tuple(column for column in self.columns if column.moved)
 
 
+def drift_from_json(fields: Mapping[str, Any]) -> Drift:
+    """A Drift as `dataclasses.asdict` gave it, after JSON."""
+    columns = [
+        ColumnDrift(
+            **{
+                **item,
+                "distance": Distance(**item["distance"]),
+                **{name: tuple(item[name]) for name in ("rows", "missing", "unseen_levels", "cells")},
+                "shares": (tuple(item["shares"][0]), tuple(item["shares"][1])),
+            }
+        )
+        for item in fields["columns"]
+    ]
+    return Drift(tuple(columns), tuple(fields["added"]), tuple(fields["gone"]))
+
+
 def compare(reference: Mapping[str, Any], current: Mapping[str, Any], *, alert: float = ALERT) -> Drift:
     """Compare the `columns` of two reference.json (docs/bundle.md), or of a reference and a window of rows
     that was counted in the same form."""

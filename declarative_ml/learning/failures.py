@@ -179,7 +179,7 @@ def _examples(
     return [
         {
             "row": place,
-            "values": {name: _cut(shown_cell(columns[name], place)) for name in names},
+            "values": [[name, _cut(shown_cell(columns[name], place))] for name in names],
             "truth": _truth(judged, place),
             "prediction": _prediction(judged, judged.prediction, place),
             "champion": None

@@ -149,6 +149,7 @@ class _Search:
         self.all_rows = self.matrix.T @ self.matrix
         self.rows = self.all_rows.copy()
         self.sums = (self.matrix * self.centred[:, None]).T @ self.matrix
+        self.squares = (self.matrix * self.centred[:, None] ** 2).T @ self.matrix
         pairs = np.count_nonzero(np.triu(self.all_rows >= self.least, 1)) * (given / len(masks)) ** 2
         sizes = [given, math.ceil(pairs), math.ceil(pairs * given / 3)]
         self.family = {number: max(1, size) for number, size in enumerate(sizes[: self.depth], start=1)}
@@ -168,13 +169,17 @@ class _Search:
         part = self.matrix[gone]
         self.rows -= part.T @ part
         self.sums -= (part * self.centred[gone, None]).T @ part
+        self.squares -= (part * self.centred[gone, None] ** 2).T @ part
         self.open &= ~mask
 
-    def _score(self, rows: np.ndarray, sums: np.ndarray, depth: int) -> np.ndarray:
-        """The lower end of the excess over the level; -inf for too few rows. `sums` are of centred losses."""
+    def _score(self, rows: np.ndarray, sums: np.ndarray, squares: np.ndarray, depth: int) -> np.ndarray:
+        """The lower end of the excess over the level; -inf for too few rows. Sums are of centred losses and
+        their squares. The spread of a few equal losses is not believed: it is that of all rows at least."""
         enough = rows >= self.least
         safe = np.where(enough, rows, 1.0)
-        low = sums / safe + self.mean - self.level - self._quantile(depth) * self.spread / np.sqrt(safe)
+        means = sums / safe
+        spread = np.sqrt(np.maximum(squares / safe - means**2, self.spread**2))
+        low = means + self.mean - self.level - self._quantile(depth) * spread / np.sqrt(safe)
         return np.asarray(np.where(enough, low, -np.inf))
 
     def _next(self) -> Segment | None:
@@ -200,10 +205,11 @@ class _Search:
         """The best few candidates with a positive lower end, best first."""
         scores = np.full(self.rows.shape, -np.inf)
         if self.depth > 1:
-            scores = np.triu(self._score(self.rows, self.sums, 2), 1)
+            scores = self._score(self.rows, self.sums, self.squares, 2)
             scores[np.tril_indices(len(scores))] = -np.inf
         diagonal = np.diag_indices(len(scores))
-        scores[diagonal] = self._score(self.rows[diagonal], self.sums[diagonal], 1)
+        own = self.rows[diagonal], self.sums[diagonal], self.squares[diagonal]
+        scores[diagonal] = self._score(*own, 1)
         scores[self.rows < _NEW_ROWS * self.all_rows] = -np.inf
         best = np.argsort(-scores, axis=None, kind="stable")[:_BEAM]
         pairs = [divmod(int(place), len(scores)) for place in best]
@@ -220,7 +226,7 @@ class _Search:
         both = np.stack([self.matrix[:, a] * self.matrix[:, b] for a, b in pairs])
         left = both * self.open
         rows, sums = left @ self.matrix, (left * self.centred) @ self.matrix
-        scores = self._score(rows, sums, 3)
+        scores = self._score(rows, sums, (left * self.centred**2) @ self.matrix, 3)
         scores[rows < _NEW_ROWS * (both @ self.matrix)] = -np.inf
         for place, pair in enumerate(pairs):
             scores[place, list(pair)] = -np.inf
@@ -245,9 +251,9 @@ class _Search:
         )
 
     def _score_of(self, conditions: Sequence[Condition]) -> float:
-        mask = self._holds(conditions) & self.open
-        rows, total = np.count_nonzero(mask), float((self.loss[mask] - self.mean).sum())
-        return float(self._score(np.array([rows]), np.array([total]), len(conditions))[0])
+        losses = self.loss[self._holds(conditions) & self.open] - self.mean
+        sums = [np.array([value]) for value in (len(losses), losses.sum(), (losses**2).sum())]
+        return float(self._score(sums[0], sums[1], sums[2], len(conditions))[0])
 
     def _simplified(self, conditions: list[Condition]) -> list[Condition]:
         """Without the conditions that shut out rows as bad as those they let in."""
@@ -277,14 +283,13 @@ class _Search:
         rows = self._holds(others) & self.open & ~column.missing
         order = np.argsort(column.values[rows], kind="stable")
         values = column.values[rows][order]
-        total = np.cumsum((self.loss[rows] - self.mean)[order])
+        losses = (self.loss[rows] - self.mean)[order]
         ends = np.flatnonzero(np.diff(values) > 0)
         if not len(ends):
             return item
-        below, sums = (ends + 1).astype(np.float64), total[ends]
-        if item.relation == ">=":
-            below, sums = len(values) - below, total[-1] - sums
-        scores = self._score(below, sums, 1 + len(others))
+        sums = [np.cumsum(losses**power) for power in (0, 1, 2)]
+        parts = [total[ends] if item.relation == "<" else total[-1] - total[ends] for total in sums]
+        scores = self._score(parts[0], parts[1], parts[2], 1 + len(others))
         best = int(scores.argmax())
         if not scores[best] > self._score_of([item, *others]):
             return item
@@ -292,16 +297,17 @@ class _Search:
         return Condition(item.column, item.kind, item.relation, cut)
 
     def _segment(self, conditions: Sequence[Condition], p: float) -> Segment | None:
-        """The segment, or None when it is not much worse than the other rows."""
+        """The segment, or None when it is not clearly worse than the other rows, or not by much."""
         mask = self._holds(conditions)
         rows = int(mask.sum())
         inside, outside = self.loss[mask], self.loss[~mask]
         excess = float(inside.mean() - outside.mean())
-        if excess < SMALLEST_EFFECT * self.spread or inside.mean() <= self.level:
-            return None
         spread = max(float(inside.std()), self.spread)
         reach = math.sqrt(spread**2 / rows + float(outside.var()) / len(outside))
         reach *= self._quantile(len(conditions))
+        clearly = min(excess, float(inside.mean()) - self.level) > reach
+        if not clearly or excess < SMALLEST_EFFECT * self.spread:
+            return None
         return Segment(
             conditions=self._ordered(conditions),
             rows=rows,
