@@ -1,4 +1,4 @@
-"""Conditions on raw columns, such as `Contract = One year` or `tenure < 12`: what segments of rows are made of.
+"""Conditions on raw columns, such as `Contract = One year` or `tenure < 12`: what segments are made of.
 
 Cuts and levels come from the columns alone, never from the model's errors.
 """
@@ -18,7 +18,7 @@ Kind = Literal["number", "date", "category", "length"]
 """`date` counts days since 1970-01-01, `length` the characters of a text."""
 Relation = Literal["=", "rare", "missing", "<", ">="]
 
-CUTS = 8
+CUTS = 16
 """Parts of about equal size that the values of a number are cut into."""
 LEVELS = 12
 """Levels that a category has conditions for; the rest are one group."""
@@ -51,7 +51,7 @@ class RawColumn:
         """Which rows have no value, bool [N]."""
         if self.kind == "category":
             return np.asarray(self.codes[1] < 0)
-        return np.isnan(self.values)
+        return np.asarray(np.isnan(self.values))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Condition:
                 place = levels.index(str(self.value)) if self.value in levels else len(levels)
                 return np.asarray(codes == place)
             known = np.array([level in self.others for level in levels])
-            return ~column.missing & ~known[np.maximum(codes, 0)]
+            return np.asarray(~column.missing & ~known[np.maximum(codes, 0)])
         with np.errstate(invalid="ignore"):
             if self.relation == "=":
                 return np.asarray(column.values == self.value)
@@ -128,12 +128,25 @@ def describe(conditions: Sequence[Condition]) -> str:
     return " and ".join(words.values())
 
 
-def conditions_of(column: RawColumn, least: int) -> list[Condition]:
-    """The conditions on a column that at least `least` rows fulfil, and not all rows."""
+def conditions_of(column: RawColumn, least: int) -> tuple[list[Condition], np.ndarray]:
+    """The conditions on a column that at least `least` rows fulfil, and not all rows; and which rows fulfil
+    each, bool [N, conditions]."""
     found = _of_levels(column) if column.kind == "category" else _of_numbers(column)
     found.append(Condition(column.name, column.kind, "missing"))
-    rows = len(column.values)
-    return [item for item in found if least <= np.count_nonzero(item.holds(column)) < rows]
+    held = [(item, item.holds(column)) for item in found]
+    kept = [(item, mask) for item, mask in held if least <= np.count_nonzero(mask) < len(mask)]
+    masks = np.stack([mask for _, mask in kept], axis=1) if kept else np.zeros((len(column.values), 0), bool)
+    return [item for item, _ in kept], masks
+
+
+def atoms(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that fulfil the same conditions [N, L] together: the group of each row [N], and which
+    conditions the groups fulfil, bool [G, L]. There are no more than 64 conditions on a column."""
+    packed = np.packbits(masks, axis=1)
+    padded = np.zeros((len(masks), 8), dtype=np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    _, first, group = np.unique(padded.view(np.uint64)[:, 0], return_index=True, return_inverse=True)
+    return group, masks[first]
 
 
 def _of_levels(column: RawColumn) -> list[Condition]:

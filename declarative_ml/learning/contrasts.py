@@ -1,8 +1,8 @@
 """Which columns tell one group of rows from another, such as rows predicted badly from those predicted well.
 
-The idea is Manifold's (Zhang, Wang, Molino, Li & Ebert, "Manifold: A Model-Agnostic Framework for Interpretation
-and Diagnosis of Machine Learning Models", IEEE TVCG 2019): rank the columns by the divergence of their
-distributions in the two groups, and look at the first few.
+The idea is Manifold's (Zhang, Wang, Molino, Li & Ebert, "Manifold: A Model-Agnostic Framework for
+Interpretation and Diagnosis of Machine Learning Models", IEEE TVCG 2019): rank the columns by the divergence
+of their distributions in the two groups, and look at the first few.
 """
 
 from __future__ import annotations

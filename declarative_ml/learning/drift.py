@@ -1,9 +1,9 @@
 """How far two histograms of a column are apart, and whether so many rows can tell: drift.
 
-Both measures compare shares of the same cells. The population stability index is the symmetric Kullback-Leibler
-divergence, sum (p - q) ln(p / q), with its rules of thumb 0.1 and 0.25 (Siddiqi, "Credit Risk Scorecards",
-2006). The Jensen-Shannon divergence is in bits, so 0 is equal and 1 is disjoint (Lin, IEEE Transactions on
-Information Theory 1991).
+Both measures compare shares of the same cells. The population stability index is the symmetric
+Kullback-Leibler divergence, sum (p - q) ln(p / q), with its rules of thumb 0.1 and 0.25 (Siddiqi, "Credit
+Risk Scorecards", 2006). The Jensen-Shannon divergence is in bits, so 0 is equal and 1 is
+disjoint (Lin, IEEE Transactions on Information Theory 1991).
 
 Two samples of n and m rows of one distribution never agree exactly: with B cells their index is about
 (1/n + 1/m) times a chi-squared variable of B - 1 degrees of freedom, so its expectation is (B - 1)(1/n + 1/m)
@@ -246,7 +246,10 @@ def _on_edges(column: Mapping[str, Any], edges: np.ndarray) -> np.ndarray:
     Bins are made to hold equal shares. One that holds more does so because of its first value, which is
     common, so the surplus lies there; the rest is taken to be spread evenly.
     """
-    own, counts = np.asarray(column["edges"], dtype=np.float64), np.asarray(column["counts"], dtype=np.float64)
+    own, counts = (
+        np.asarray(column["edges"], dtype=np.float64),
+        np.asarray(column["counts"], dtype=np.float64),
+    )
     if np.array_equal(own, edges):
         return counts
     if not len(own) or not len(edges):

@@ -14,7 +14,8 @@ from declarative_ml.learning.conditions import RawColumn, shown_cell
 from declarative_ml.learning.contrasts import contrasts
 from declarative_ml.learning.intervals import interval
 from declarative_ml.learning.metrics import labels, score
-from declarative_ml.learning.segments import LEAST_PROBABILITY, Search, Segment, find_segments, row_losses
+from declarative_ml.learning.row_losses import LEAST_PROBABILITY, row_losses
+from declarative_ml.learning.segments import Search, Segment, find_segments
 
 WORST = 0.2
 """Share of the rows that count as badly predicted."""
@@ -43,8 +44,11 @@ class Judged:
 
 
 def find_failures(judged: Judged) -> dict[str, Any]:
-    """The segments where the model is clearly worse than elsewhere, what sets badly predicted rows apart, and,
-    beside a champion, the segments where it is clearly worse than the champion. JSON; see steps.segments."""
+    """The segments where the model is clearly worse than elsewhere, what sets badly predicted rows apart,
+    and, beside a champion, the segments where it is clearly worse than the champion.
+
+    JSON; see steps.segments.
+    """
     loss, bound = row_losses(judged.truth, judged.prediction)
     rival = None if judged.champion is None else row_losses(judged.truth, judged.champion, bound)[0]
     search = find_segments(judged.columns, loss)
@@ -182,9 +186,7 @@ def _examples(
             "values": [[name, _cut(shown_cell(columns[name], place))] for name in names],
             "truth": _truth(judged, place),
             "prediction": _prediction(judged, judged.prediction, place),
-            "champion": None
-            if judged.champion is None
-            else _prediction(judged, judged.champion, place),
+            "champion": None if judged.champion is None else _prediction(judged, judged.champion, place),
             "loss": float(loss[place]),
         }
         for place in worst

@@ -3,36 +3,42 @@
 After Slice Finder (Chung, Kraska, Polyzotis, Tae & Whang, "Automated Data Slicing for Model Validation",
 IEEE TKDE 2019) and SliceLine (Sagadeeva & Boehm, SIGMOD 2021), of which the search as products of
 matrices comes: with A [N, L], the rows that fulfil each of L conditions, A'A counts the rows of all pairs at
-once. Pairs are extended to triples by a beam.
+once. (A is one-hot by groups of rows that no condition of a column tells apart, so many cuts cost little.)
+Pairs are extended to triples by a beam.
 
 Honest statistics. A search over thousands of segments finds some that are bad by chance, so
 
-- a finding is kept when its p-value, multiplied by 3 and by the number of segments with as many conditions and
-  enough rows (Bonferroni, a third of 0.05 for each depth), is below 0.05. Cuts are made finer only after that,
-  so that their number does not count. The p-value is the chance that as many rows drawn at random have so high a mean loss, by the saddlepoint
-  approximation with the empirical distribution of the losses (Daniels, "Saddlepoint Approximations in
-  Statistics", Annals of Mathematical Statistics 1954). Without its last factor it is Chernoff's bound, which
-  holds for draws without replacement too (Hoeffding, JASA 1963, section 6). It needs no normality, so few
-  rows with skewed losses do not deceive it;
+- a finding is kept when its p-value, multiplied by 3 and by the number of segments with as many conditions
+  and enough rows (Bonferroni, a third of 0.05 for each depth), is below 0.05. Cuts are made finer only after
+  that, so that their number does not count. The p-value is the chance that as many rows drawn at random have
+  so high a mean loss (learning.saddlepoint), so few rows with skewed losses do not deceive it;
 - findings are ranked by the lower end of an interval of the excess that is wide enough for all segments
   looked at, not by the excess itself: that of few rows would win by luck;
 - after a finding its rows are taken out, and the search goes on in the rest: what is bad only because it
   overlaps with a finding is not told twice;
-- a condition is dropped when the rows that it shuts out are about as bad as those that it lets in.
+- a condition is dropped unless the rows that it shuts out are clearly better than those that it lets in.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from declarative_ml.learning.conditions import Condition, RawColumn, conditions_of, describe, roundest
+from declarative_ml.learning.conditions import (
+    Condition,
+    RawColumn,
+    atoms,
+    conditions_of,
+    describe,
+    roundest,
+)
+from declarative_ml.learning.saddlepoint import Draws
 
-MAX_ROWS = 20_000
+MAX_ROWS = 10_000
 """Of more rows a random sample of so many is searched."""
 MAX_FINDINGS = 8
 ALPHA = 0.05
@@ -40,12 +46,14 @@ SMALLEST_EFFECT = 0.2
 """Standard deviations of the loss that a segment must be worse than the other rows: a small effect after
 Cohen ("Statistical Power Analysis", 1988)."""
 _LEAST_ROWS, _LEAST_SHARE = 10, 0.005
-_MOST_CONDITIONS = 400
+_MOST_CONDITIONS = 500
 _BEAM = 40
-_TRIED = 5
-_AS_BAD = 0.5
-"""Rows with this share of a segment's excess belong to it: the condition that shuts them out is dropped."""
-_TILTS = 200
+_TRIED = 8
+_AS_BAD, _CLEARLY = 0.5, 2.0
+"""A condition stays if the rows that it shuts out have less than this share of the excess, by so many
+standard errors."""
+_SAME_ROWS = 0.5
+"""Segments that share so many of the rows that are in either are two descriptions of one finding."""
 _NEW_ROWS = 0.5
 """Share of a finding's rows that no earlier finding has."""
 
@@ -120,13 +128,14 @@ class _Search:
         self.least = least_rows(len(loss))
         self.mean, self.spread = (float(loss.mean()), float(loss.std())) if len(loss) else (0.0, 0.0)
         self.level = self.mean if level is None else max(level, self.mean)
-        self.conditions = [item for column in columns for item in conditions_of(column, self.least)]
+        self.offered = [conditions_of(column, self.least) for column in columns]
+        self.conditions: list[Condition] = []
         self.family: dict[int, int] = {}
         self.open = np.ones(len(loss), dtype=bool)
 
     def run(self) -> Search:
         found: list[Segment] = []
-        if self.conditions and self.spread > 0:
+        if any(conditions for conditions, _ in self.offered) and self.spread > 0:
             self._prepare()
             while len(found) < MAX_FINDINGS and (segment := self._next()) is not None:
                 found.append(segment)
@@ -134,63 +143,84 @@ class _Search:
         return Search(tuple(found), sum(self.family.values()), self.least)
 
     def _prepare(self) -> None:
-        """The conditions as a matrix, and the sums of all pairs of them."""
-        masks = [item.holds(self.columns[item.column]) for item in self.conditions]
-        given = len(masks)
-        if given > _MOST_CONDITIONS:
-            excess = np.array([(self.loss[mask] - self.mean).sum() / math.sqrt(mask.sum()) for mask in masks])
-            kept = np.sort(np.argsort(-excess, kind="stable")[:_MOST_CONDITIONS]).tolist()
-            self.conditions = [self.conditions[place] for place in kept]
-            masks = [masks[place] for place in kept]
-        self._cumulate()
-        self.matrix = np.stack(masks, axis=1).astype(np.float32)
+        """The sums of all pairs of conditions."""
+        given = sum(len(conditions) for conditions, _ in self.offered)
+        self.draws = Draws(self.loss)
+        blocks = self._chosen()
+        self.conditions = [item for conditions, _ in blocks for item in conditions]
+        groups = [atoms(masks) for _, masks in blocks]
+        self.matrix = np.concatenate([_one_hot(group, len(held)) for group, held in groups], axis=1)
+        self.parts = _block_diagonal([held for _, held in groups])
         # Centred, so that sums in single precision lose nothing.
-        self.centred = (self.loss - self.mean).astype(np.float32)
-        self.all_rows = self.matrix.T @ self.matrix
-        self.rows = self.all_rows.copy()
-        self.sums = (self.matrix * self.centred[:, None]).T @ self.matrix
-        self.squares = (self.matrix * self.centred[:, None] ** 2).T @ self.matrix
-        pairs = np.count_nonzero(np.triu(self.all_rows >= self.least, 1)) * (given / len(masks)) ** 2
+        centred = (self.loss - self.mean).astype(np.float32)
+        self.weights = np.stack([np.ones_like(centred), centred, centred**2])
+        self.sums = self._pair_sums(np.ones(len(centred), dtype=bool))
+        self.all_rows = self.sums[0].copy()
+        pairs = (
+            np.count_nonzero(np.triu(self.all_rows >= self.least, 1)) * (given / len(self.conditions)) ** 2
+        )
         sizes = [given, math.ceil(pairs), math.ceil(pairs * given / 3)]
         self.family = {number: max(1, size) for number, size in enumerate(sizes[: self.depth], start=1)}
+
+    def _chosen(self) -> list[tuple[list[Condition], np.ndarray]]:
+        """The columns with conditions; of many those with the worst single condition."""
+        blocks = [block for block in self.offered if block[0]]
+        centred = (self.loss - self.mean).astype(np.float32)
+        worst = [float((centred @ masks / np.sqrt(masks.sum(axis=0))).max()) for _, masks in blocks]
+        kept: list[int] = []
+        conditions = 0
+        for place in np.argsort(-np.asarray(worst), kind="stable").tolist():
+            conditions += len(blocks[place][0])
+            if not kept or conditions <= _MOST_CONDITIONS:
+                kept.append(place)
+        return [blocks[place] for place in sorted(kept)]
+
+    def _pair_sums(self, rows: np.ndarray) -> np.ndarray:
+        """Of each pair of conditions the number of `rows` that fulfil both, and the sums of their losses and
+        of the squares: [3, L, L]. Summed over groups of rows that no condition of a column tells apart."""
+        matrix, weights = self.matrix[rows], self.weights[:, rows]
+        by_group = np.stack([(matrix * weight[:, None]).T @ matrix for weight in weights])
+        return np.asarray(self.parts.T @ by_group @ self.parts)
 
     def _quantile(self, depth: int) -> float:
         """How many standard errors the best of all segments of a depth may be off by chance."""
         return NormalDist().inv_cdf(1 - ALPHA / (self.depth * self.family[depth]))
 
-    def _cumulate(self) -> None:
-        """The cumulant generating function of the standardised losses, on a grid of tilts."""
-        standard = (self.loss - self.mean) / self.spread
-        self.tilts = np.linspace(0, 20 / max(float(standard.max()), 1.0), _TILTS)
-        self.cumulants = np.array([_log_mean_exp(tilt * standard) for tilt in self.tilts])
-
     def _take_out(self, mask: np.ndarray) -> None:
-        gone = mask & self.open
-        part = self.matrix[gone]
-        self.rows -= part.T @ part
-        self.sums -= (part * self.centred[gone, None]).T @ part
-        self.squares -= (part * self.centred[gone, None] ** 2).T @ part
+        self.sums -= self._pair_sums(mask & self.open)
         self.open &= ~mask
 
-    def _score(self, rows: np.ndarray, sums: np.ndarray, squares: np.ndarray, depth: int) -> np.ndarray:
-        """The lower end of the excess over the level; -inf for too few rows. Sums are of centred losses and
-        their squares. The spread of a few equal losses is not believed: it is that of all rows at least."""
+    def _score(self, sums: np.ndarray, depth: int) -> np.ndarray:
+        """The lower end of the excess over the level, from numbers of rows, sums of centred losses and of
+        their squares [3, …]; -inf for too few rows. The spread of a few equal losses is not believed: it
+        is that of all rows at least."""
+        rows, total, squares = sums
         enough = rows >= self.least
         safe = np.where(enough, rows, 1.0)
-        means = sums / safe
+        means = total / safe
         spread = np.sqrt(np.maximum(squares / safe - means**2, self.spread**2))
         low = means + self.mean - self.level - self._quantile(depth) * spread / np.sqrt(safe)
         return np.asarray(np.where(enough, low, -np.inf))
 
     def _next(self) -> Segment | None:
-        """The worst segment of the rows that are left, if it is clearly bad."""
+        """The worst segment of the rows that are left, if any is clearly bad; of several descriptions of its
+        rows the one for which there is most evidence."""
+        best: Segment | None = None
         for found in self._ranked():
-            whole = [self.conditions[place] for place in found.places]
-            simple = self._simplified(whole)
-            for conditions in [simple] if len(simple) == len(whole) else [simple, whole]:
-                p = self._chance(conditions)
-                if p < ALPHA and (segment := self._finished(conditions, p)) is not None:
-                    return segment
+            segment = self._tested([self.conditions[place] for place in found.places])
+            if segment is None:
+                continue
+            if best is None or (segment.p < best.p and _overlap(segment.mask, best.mask) >= _SAME_ROWS):
+                best = segment
+        return best
+
+    def _tested(self, whole: list[Condition]) -> Segment | None:
+        """The segment of these conditions, or of fewer of them, if it is clearly bad."""
+        simple = self._simplified(whole)
+        for conditions in [simple] if len(simple) == len(whole) else [simple, whole]:
+            p = self._chance(conditions)
+            if p < ALPHA and (segment := self._finished(conditions, p)) is not None:
+                return segment
         return None
 
     def _finished(self, conditions: list[Condition], p: float) -> Segment | None:
@@ -202,32 +232,37 @@ class _Search:
         return self._segment(refined, p)
 
     def _ranked(self) -> list[_Found]:
-        """The best few candidates with a positive lower end, best first."""
-        scores = np.full(self.rows.shape, -np.inf)
+        """The best few different candidates with a positive lower end, best first."""
+        scores = np.full(self.all_rows.shape, -np.inf)
         if self.depth > 1:
-            scores = self._score(self.rows, self.sums, self.squares, 2)
+            scores = self._score(self.sums, 2)
             scores[np.tril_indices(len(scores))] = -np.inf
         diagonal = np.diag_indices(len(scores))
-        own = self.rows[diagonal], self.sums[diagonal], self.squares[diagonal]
-        scores[diagonal] = self._score(*own, 1)
-        scores[self.rows < _NEW_ROWS * self.all_rows] = -np.inf
-        best = np.argsort(-scores, axis=None, kind="stable")[:_BEAM]
+        scores[diagonal] = self._score(self.sums.diagonal(axis1=1, axis2=2), 1)
+        scores[self.sums[0] < _NEW_ROWS * self.all_rows] = -np.inf
+        best = np.argpartition(-scores, min(_BEAM, scores.size - 1), axis=None)[:_BEAM]
         pairs = [divmod(int(place), len(scores)) for place in best]
         found = [_Found(tuple(dict.fromkeys(pair)), float(scores[pair])) for pair in pairs]
         if self.depth > 2:
             found += self._extended([pair for pair in pairs if pair[0] != pair[1]])
         found = [item for item in found if item.score > 0]
-        return sorted(found, key=lambda item: (-item.score, len(item.places)))[:_TRIED]
+        found.sort(key=lambda item: (-item.score, len(item.places)))
+        distinct: dict[frozenset[tuple[str, str]], _Found] = {}
+        for item in found:  # the same conditions with other cuts come to the same
+            held = [self.conditions[place] for place in item.places]
+            distinct.setdefault(frozenset((one.column, one.relation) for one in held), item)
+        return list(distinct.values())[:_TRIED]
 
     def _extended(self, pairs: Sequence[tuple[int, int]]) -> list[_Found]:
         """The best third condition of each pair."""
         if not pairs:
             return []
-        both = np.stack([self.matrix[:, a] * self.matrix[:, b] for a, b in pairs])
+        held = [self._holds([self.conditions[place] for place in pair]) for pair in pairs]
+        both = np.stack(held).astype(np.float32)
         left = both * self.open
-        rows, sums = left @ self.matrix, (left * self.centred) @ self.matrix
-        scores = self._score(rows, sums, (left * self.centred**2) @ self.matrix, 3)
-        scores[rows < _NEW_ROWS * (both @ self.matrix)] = -np.inf
+        sums = np.stack([left * weight @ self.matrix @ self.parts for weight in self.weights])
+        scores = self._score(sums, 3)
+        scores[sums[0] < _NEW_ROWS * (both @ self.matrix @ self.parts)] = -np.inf
         for place, pair in enumerate(pairs):
             scores[place, list(pair)] = -np.inf
         thirds = scores.argmax(axis=1).tolist()
@@ -252,22 +287,31 @@ class _Search:
 
     def _score_of(self, conditions: Sequence[Condition]) -> float:
         losses = self.loss[self._holds(conditions) & self.open] - self.mean
-        sums = [np.array([value]) for value in (len(losses), losses.sum(), (losses**2).sum())]
-        return float(self._score(sums[0], sums[1], sums[2], len(conditions))[0])
+        sums = np.array([len(losses), losses.sum(), (losses**2).sum()])
+        return float(self._score(sums, len(conditions)))
 
     def _simplified(self, conditions: list[Condition]) -> list[Condition]:
-        """Without the conditions that shut out rows as bad as those they let in."""
+        """Without the conditions that do not clearly shut out better rows."""
         while len(conditions) > 1:
             inside = self._holds(conditions) & self.open
-            excess = float(self.loss[inside].mean()) - self.level
+            losses = self.loss[inside]
+            halfway = self.level + _AS_BAD * (float(losses.mean()) - self.level)
+            spread = max(float(losses.std()), self.spread)
             without = [[item for item in conditions if item is not out] for out in conditions]
-            outs = [self._holds(fewer) & self.open & ~inside for fewer in without]
-            lost = [float(self.loss[out].mean()) - self.level if out.any() else math.inf for out in outs]
-            best = int(np.argmax(lost))
-            if lost[best] < _AS_BAD * excess or self._score_of(without[best]) <= 0:
+            gains = [self._clearly_below(fewer, inside, halfway, spread) for fewer in without]
+            least = int(np.argmin(gains))
+            if gains[least] > _CLEARLY or self._score_of(without[least]) <= 0:
                 break
-            conditions = without[best]
+            conditions = without[least]
         return conditions
+
+    def _clearly_below(
+        self, conditions: Sequence[Condition], inside: np.ndarray, halfway: float, spread: float
+    ) -> float:
+        """Standard errors by which the mean loss of the rows outside of `inside` is below `halfway`."""
+        out = self._holds(conditions) & self.open & ~inside
+        rows = np.count_nonzero(out)
+        return (halfway - float(self.loss[out].mean())) * math.sqrt(rows) / spread if rows else -math.inf
 
     def _refined(self, conditions: list[Condition]) -> list[Condition]:
         """With cuts at the best of all values instead of the best of a few."""
@@ -289,7 +333,7 @@ class _Search:
             return item
         sums = [np.cumsum(losses**power) for power in (0, 1, 2)]
         parts = [total[ends] if item.relation == "<" else total[-1] - total[ends] for total in sums]
-        scores = self._score(parts[0], parts[1], parts[2], 1 + len(others))
+        scores = self._score(np.stack(parts), 1 + len(others))
         best = int(scores.argmax())
         if not scores[best] > self._score_of([item, *others]):
             return item
@@ -324,50 +368,29 @@ class _Search:
         """The chance that so many random rows have so high a mean loss as those of a segment that no earlier
         finding has, or as all of its rows; adjusted for the segments of its depth."""
         mask = self._holds(conditions)
-        raw = max(self._tail(self.loss[mask & self.open]), self._tail(self.loss[mask]))
+        shift = self.level - self.mean  # the draws are to have the mean that is compared with
+        raw = max(
+            self.draws.chance(len(losses), float(losses.mean()) - shift)
+            for losses in (self.loss[mask & self.open], self.loss[mask])
+        )
         return min(1.0, self.depth * self.family[len(conditions)] * raw)
 
-    def _tail(self, losses: np.ndarray) -> float:
-        """The chance that so many random rows have so high a mean loss."""
-        count, mean = len(losses), float((losses.mean() - self.level) / self.spread)
-        exponents = self.tilts * mean - self.cumulants
-        best = int(exponents.argmax())
-        tilt, rate = float(self.tilts[best]), float(exponents[best])
-        if tilt == 0 or best == len(self.tilts) - 1:  # not above the mean, or beyond the grid: the bound
-            factor = 1.0
-        else:
-            standard = (self.loss - self.mean) / self.spread
-            weight = np.exp(tilt * standard - self.cumulants[best]) / len(standard)
-            deviation = math.sqrt(max(float(weight @ standard**2 - (weight @ standard) ** 2), 0.0))
-            factor = min(1.0, 1.0 / max(tilt * deviation * math.sqrt(2 * math.pi * count), 1e-12))
-        return min(1.0, factor * math.exp(-count * rate))
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """The share of the rows in either that are in both."""
+    return float((first & second).sum() / max((first | second).sum(), 1))
 
 
-def _log_mean_exp(values: np.ndarray) -> float:
-    largest = float(values.max())
-    return largest + math.log(float(np.exp(values - largest).mean()))
+def _one_hot(groups: np.ndarray, count: int) -> np.ndarray:
+    return np.asarray(groups[:, None] == np.arange(count), dtype=np.float32)
 
 
-def row_losses(
-    truth: np.ndarray, prediction: np.ndarray, scale: float | None = None
-) -> tuple[np.ndarray, float]:
-    """The bounded loss of each row [N], and the bound, to be handed over for another model of the same rows.
-
-    Probabilities [N, classes]: the log loss, where a probability counts as 1 % at least. Values [N]: the
-    absolute error, where one beyond the 99 % quantile counts as that.
-    """
-    if prediction.ndim == 2:
-        chosen = prediction[np.arange(len(truth)), truth.astype(np.int64)]
-        bound = -math.log(LEAST_PROBABILITY)
-        return np.minimum(-np.log(np.maximum(chosen, LEAST_PROBABILITY)), bound), bound
-    error = np.abs(truth - prediction)
-    bound = scale if scale is not None else (float(np.quantile(error, 0.99)) if len(error) else 0.0)
-    return np.minimum(error, bound), bound
-
-
-LEAST_PROBABILITY = 0.01
-
-
-def columns_at(columns: Mapping[str, RawColumn], rows: np.ndarray) -> list[RawColumn]:
-    """The same columns with only some rows (positions, or bool [N])."""
-    return [RawColumn(column.name, column.kind, column.values[rows]) for column in columns.values()]
+def _block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """The blocks [g, l] along the diagonal of a matrix of zeros, float32."""
+    rows, columns = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
+    whole = np.zeros((rows, columns), dtype=np.float32)
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole

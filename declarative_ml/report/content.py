@@ -179,7 +179,8 @@ class SegmentResult:
     contrasts: Sequence[Contrast] = ()
     """Columns in which its badly predicted rows differ from all that are predicted well."""
     examples: Sequence[Mapping[str, Any]] = ()
-    """Its worst rows: `row`, `values` (pairs of column and text), `truth`, `prediction`, `champion`, `loss`."""
+    """Its worst rows: `row`, `values` (pairs of column and text), `truth`, `prediction`, `champion`,
+    `loss`."""
     champion: Mapping[str, Any] | None = None
     """`loss` and `metrics` of the champion on the same rows."""
 

@@ -30,9 +30,10 @@ def _sentence(drift: Drift) -> str:
         before, now = drift.columns[0].rows
         verb = "column has" if moved == 1 else "columns have"
         parts.append(
-            f"{count(moved)} of {count(all_)} {verb} moved: {count(now)} training rows against the champion's "
-            f"{count(before)}. A column counts as moved from a population stability index of {ALERT:g} on, and "
-            "if samples of this size differ so much by chance in less than one comparison of all columns in 100."
+            f"{count(moved)} of {count(all_)} {verb} moved: {count(now)} training rows against the "
+            f"champion's {count(before)}. A column counts as moved from a population stability index of "
+            f"{ALERT:g} on, if samples of this size differ so much by chance in less than one comparison of "
+            "all columns in 100."
         )
     if drift.added:
         parts.append(f"The champion does not have {_listed(drift.added)}, or has another type of it.")

@@ -52,8 +52,8 @@ def _lead(found: FailureResult) -> str:
     if not found.segments:
         return f"{searched} In none of them is the model clearly worse than elsewhere."
     return (
-        f"{searched} In these the model is clearly worse than on the other rows; that is corrected for so many "
-        "comparisons. They were chosen for being bad, so on new rows they will be a little less so."
+        f"{searched} In these the model is clearly worse than on the other rows; that is corrected for so "
+        "many comparisons. They were chosen for being bad, so on new rows they will be a little less so."
     )
 
 
@@ -113,8 +113,8 @@ def _excess(found: SegmentResult) -> str:
     chance = f"below {number(0.001, 1)}" if found.p < 0.001 else number(found.p, 2)
     return (
         f"Mean loss {number(found.loss['inside'])}, elsewhere {number(found.loss['outside'])}: "
-        f"{number(value, 3)} more ({number(low, 3)} to {number(high, 3)} at 95{NARROW}% for the whole search; "
-        f"p {chance})."
+        f"{number(value, 3)} more ({number(low, 3)} to {number(high, 3)} at 95{NARROW}% for the whole "
+        f"search; p {chance})."
     )
 
 

@@ -213,7 +213,7 @@ def spark_bars(counts: Sequence[float], alt: str, width: int = 240, height: int 
 def outlined_bars(
     first: Sequence[float], second: Sequence[float], alt: str, width: int = 240, height: int = 64
 ) -> str:
-    """Two histograms with the same bins and without axes: the second filled, the first as an outline over it."""
+    """Two histograms with the same bins, without axes: the second filled, the first an outline over it."""
     largest = max([*first, *second], default=0.0) or 1.0
     step = width / max(len(first), 1)
 

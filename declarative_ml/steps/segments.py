@@ -4,8 +4,8 @@ segments.json   {"rows", "of", "columns", "compared", "least_rows", "loss", "bou
                 "bad_rows", "champion", "drift"}; see learning.failures. `of`: all test rows, of which `rows`
                 were looked at; `drift`: the training rows against the champion's, or null
 
-The rows are described by the columns that the model sees, as they came. Loss: the log loss of each row, or the
-absolute error, both bounded (learning.segments).
+The rows are described by the columns that the model sees, as they came. Loss: the log loss of each row, or
+the absolute error, both bounded (learning.row_losses).
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def run(context: StepContext) -> None:
 def write_findings(
     context: StepContext, champion: Answers | None = None, reference: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the segments; with what a champion answers to the same rows, also those in which the model is worse
-    than the champion; with the champion's reference.json, how far the training rows have moved from its."""
+    """Write the segments; with what a champion answers to the same rows, also those in which the model is
+    worse than the champion; with the champion's reference.json, how far the training rows
+    have moved from its."""
     import numpy as np
 
     task = Task.model_validate(context.read("assemble", "assembly.json")["task"])
