@@ -216,19 +216,41 @@ def _unseen(reference: Mapping[str, Any], current: Mapping[str, Any]) -> dict[st
 def _level_counts(
     reference: Mapping[str, Any], current: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
-    """The most frequent levels of the reference, all others together, and the missing values.
+    """The most frequent levels of both, all others together, and the missing values.
 
-    A level that only one side keeps counts as other: where it is rare, the other side does not name it.
+    A level that only one side keeps may be among the rare ones that the other counts as `other`: so many of
+    these are taken for it as would make the shares equal, and a difference is what then is left.
     """
     before, now = _counted(reference), _counted(current)
-    shared = sorted((level for level in before if level in now), key=lambda level: (-before[level], level))
-    cells = shared[:MAX_LEVELS]
-    counts = []
-    for column, known in ((reference, before), (current, now)):
-        own = [known[level] for level in cells]
-        other = sum(known.values()) - sum(own) + column["other"]
-        counts.append(np.array([*own, other, column["missing"]], dtype=np.float64))
-    return (*cells, OTHER, MISSING), (counts[0], counts[1])
+    first = _completed(before, reference["other"], now)
+    second = _completed(now, current["other"], before)
+    totals = sum(first.values()) or 1.0, sum(second.values()) or 1.0
+    known = [level for level in first if level is not None]
+    known.sort(key=lambda level: (-first[level] / totals[0] - second[level] / totals[1], level))
+    cells = known[:MAX_LEVELS]
+    counts = [
+        np.array(
+            [*(side[level] for level in cells), sum(side[level] for level in known[MAX_LEVELS:]) + side[None]]
+        )
+        for side in (first, second)
+    ]
+    missing = float(reference["missing"]), float(current["missing"])
+    both = np.append(counts[0], missing[0]), np.append(counts[1], missing[1])
+    return (*cells, OTHER, MISSING), both
+
+
+def _completed(known: Mapping[str, int], other: int, wanted: Mapping[str, int]) -> dict[str | None, float]:
+    """Rows of each level of either side; None: those of `other` that are left. A level that is not known gets
+    as large a share as it has on the other side, as long as there are rows of `other`."""
+    found: dict[str | None, float] = {level: float(rows) for level, rows in known.items()}
+    scale = (sum(known.values()) + other) / (sum(wanted.values()) or 1)
+    left = float(other)
+    for level in sorted(
+        (level for level in wanted if level not in known), key=lambda item: (-wanted[item], item)
+    ):
+        found[level] = min(left, wanted[level] * scale)
+        left -= found[level]
+    return {**found, None: left}
 
 
 def _bin_counts(

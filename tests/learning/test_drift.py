@@ -120,14 +120,26 @@ def test_new_levels_and_missing_values_are_named() -> None:
     assert found.moved
     assert found.unseen_levels == ("new", "newer") and found.unseen == pytest.approx(0.4)
     assert found.missing == (0.0, 0.1)
-    assert found.cells == ("a", "(other)", "(missing)")
+    assert found.cells == ("a", "b", "new", "newer", "(other)", "(missing)")
+    assert found.shares[0] == (0.6, 0.4, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_level_in_place_of_another_is_seen_and_a_rare_one_that_one_side_leaves_out_is_not() -> None:
+    base = {"kind": "category", "missing": 0, "rows": 1000}
+    before = {**base, "levels": ["a", "b"], "counts": [600, 400], "other": 0}
+    renamed = {**base, "levels": ["a", "c"], "counts": [600, 400], "other": 0}
+    assert column_drift("kind", before, renamed).moved
+    rare = {**base, "levels": ["a", "b"], "counts": [600, 390], "other": 10}
+    named = {**base, "levels": ["a", "b", "c"], "counts": [600, 390, 10], "other": 0}
+    assert column_drift("kind", rare, named).distance.psi == 0.0
+    assert column_drift("kind", named, rare).distance.psi == 0.0
 
 
 def test_a_number_beyond_its_old_range() -> None:
     random = np.random.default_rng(0)
     before, now = random.uniform(0, 1, 2000), random.uniform(5, 6, 2000)
     found = column_drift("x", reference("number", before), reference("number", now))
-    assert found.distance.js > 0.9
+    assert found.distance.js > 0.8
     assert found.shares[1][-2] == pytest.approx(1.0), "all in the last bin, which is open"
 
 
