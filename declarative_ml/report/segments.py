@@ -35,7 +35,7 @@ def failure_parts(content: ReportContent) -> dict[str, Any] | None:
         "lead": _lead(found),
         "cards": [_card(content, item) for item in found.segments],
         "worse_lead": _worse_lead(found),
-        "worse": [_card(content, item) for item in found.worse],
+        "worse": [{**_card(content, item), "excess": _gap(item)} for item in found.worse],
         "bad_rows": count(found.bad_rows),
         "contrasts": [contrast_part(item) for item in found.contrasts],
     }
@@ -109,13 +109,26 @@ def _sentence(task: Task, found: SegmentResult) -> str:
 
 
 def _excess(found: SegmentResult) -> str:
-    value, low, high = found.excess
-    chance = f"below {number(0.001, 1)}" if found.p < 0.001 else number(found.p, 2)
     return (
         f"Mean loss {number(found.loss['inside'])}, elsewhere {number(found.loss['outside'])}: "
-        f"{number(value, 3)} more ({number(low, 3)} to {number(high, 3)} at 95{NARROW}% for the whole "
-        f"search; p {chance})."
+        f"{_more(found, 'more')}."
     )
+
+
+def _gap(found: SegmentResult) -> str:
+    """The same of a segment that was found by the differences of the losses of two models."""
+    champion = (found.champion or {"loss": None})["loss"]
+    return (
+        f"Mean loss {number(found.loss['inside'])}, the champion's {number(champion)}: a gap that is "
+        f"{_more(found, 'larger than on the other rows')}."
+    )
+
+
+def _more(found: SegmentResult, what: str) -> str:
+    value, low, high = found.excess
+    chance = f"below {number(0.001, 1)}" if found.p < 0.001 else number(found.p, 2)
+    ends = f"{number(low, 3)} to {number(high, 3)} at 95{NARROW}% for the whole search; p {chance}"
+    return f"{number(value, 3)} {what} ({ends})"
 
 
 def _metric_rows(content: ReportContent, found: SegmentResult) -> list[dict[str, Any]]:

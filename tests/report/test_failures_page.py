@@ -138,6 +138,9 @@ def test_beside_a_champion(make_report: MakeReport) -> None:
     found = parts(make_report, segments=[segment], champion_loss=0.45, worse=[segment])
     assert found["worse_lead"].startswith("Mean loss 0.5000, the champion's 0.4500. In these segments")
     assert found["worse"][0]["metrics"][1]["champion"] == "0.900"
+    assert found["worse"][0]["excess"].startswith(
+        "Mean loss 2.100, the champion's 0.3000: a gap that is 1.70 larger than on the other rows (0.900 to"
+    )
     assert found["worse"][0]["examples"]["rows"][0]["champion"] == "yes (70 %)"
     none = parts(make_report, champion_loss=0.45)
     assert none["worse_lead"].endswith(
