@@ -64,6 +64,7 @@ def write_findings(
             champion=None if champion is None else champion(rows[chosen]),
         )
         found |= find_failures(judged)
+    context.progress(0.9, "writing what was found")
     found["drift"] = None
     if reference is not None:
         found["drift"] = asdict(compare(reference, context.read("prepare", "reference.json")))
