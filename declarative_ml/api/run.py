@@ -26,6 +26,7 @@ from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, RunLock, lock_to_json, lock_to_yaml
 from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import skip_reason
+from declarative_ml.steps.segments import FILE as SEGMENTS
 from declarative_ml.steps.verdict import JUDGES, read_verdict
 from declarative_ml.store.bundle import add_file
 from declarative_ml.text.pipelines import find_pipeline
@@ -215,6 +216,10 @@ def _unchanged(loaded: LoadedSpec, workspace: Workspace, states: list[StepState]
     return run if same else None
 
 
+_SHOWN = ("segment", "rows", "metrics", "loss", "excess", "p")
+"""What the result says of each segment; the report says more."""
+
+
 def _finish(
     run_id: str,
     folder: Path,
@@ -240,6 +245,9 @@ def _finish(
         evaluated = read_json(artifacts["evaluate"] / "metrics.json")
         kept = ("metrics", "primary", "baselines", "intervals", "interval")
         result |= {name: evaluated[name] for name in kept}
+    if "segments" in artifacts:
+        found = read_json(artifacts["segments"] / SEGMENTS)["segments"]
+        result["segments"] = [{name: item[name] for name in _SHOWN} for item in found]
     conversions = [
         read_json(folder / RESULT)
         for step, folder in artifacts.items()

@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from declarative_ml.learning.statistics import NumberStatistics
 
-_BINS = 20
+BINS = 20
+"""Bins of a picture, and of a reference, which hold about equal shares."""
 
 
 def histogram(numbers: NumberStatistics) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -19,13 +20,13 @@ def histogram(numbers: NumberStatistics) -> tuple[tuple[float, ...], tuple[int, 
     so that one huge value does not hide the rest; values outside count in the outermost bins.
     """
     least, low, high, most = numbers.quantiles([0, 0.005, 0.995, 1]).tolist()
-    if numbers.integral and most - least < _BINS:
+    if numbers.integral and most - least < BINS:
         edges = np.arange(least, most + 2) - 0.5
     elif low == high:
         edges = np.array([low - 0.5, low + 0.5])
     else:
         ends = (least, most) if most - least <= 2 * (high - low) else (low, high)
-        edges = np.linspace(*ends, _BINS + 1)
+        edges = np.linspace(*ends, BINS + 1)
     counts, _ = np.histogram(np.clip(numbers.sample, edges[0], edges[-1]), edges)
     return tuple(edges.tolist()), tuple(numbers.scaled_counts(counts))
 
@@ -41,9 +42,9 @@ def quantile_bins(numbers: NumberStatistics) -> dict[str, Any]:
     if not numbers.present:
         return {"edges": [], "counts": [], **counted}
     sample = numbers.sample
-    shares = np.linspace(0, 1, _BINS + 1)
+    shares = np.linspace(0, 1, BINS + 1)
     edges = np.unique(np.quantile(sample, shares, method="closest_observation"))
-    if np.count_nonzero(sample == edges[-1]) * 2 * _BINS >= len(sample):
+    if np.count_nonzero(sample == edges[-1]) * 2 * BINS >= len(sample):
         edges = np.append(edges, edges[-1])
     inner = np.searchsorted(edges[1:-1], sample, side="right")
     counts = np.bincount(inner, minlength=len(edges) - 1)

@@ -222,15 +222,19 @@ class _Builder:
         )
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
+        told = training.curves() | training.tuned()
         gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
         steps += gates
         if spec.tests:
             steps.append(behave_step(spec, judged, self.folder, self._pipelines()))
         self.judges = {step.id: step.id for step in steps if step.id in JUDGES}
+        if spec.evaluate.segments and getattr(spec.data.split, "test", None) != 0:
+            rivals = {step.id: step.id for step in gates if step.id == "champion"}
+            steps.append(self._segments(judged | rivals))
+            told["segments"] = "segments"
         if spec.explain.method != "none":
             steps.append(self._explain(judged))
             shown["explain"] = "explain"
-        told = training.curves() | training.tuned()
         if training.blends:
             steps.append(training.leaderboard())
             told["leaderboard"] = "leaderboard"
@@ -241,6 +245,16 @@ class _Builder:
         if spec.track.tensorboard and spec.track.enabled is not False:
             steps.append(self._tensorboard(training))
         return steps
+
+    def _segments(self, judged: dict[str, str]) -> Step:
+        return Step(
+            id="segments",
+            kind="segments",
+            title="Search for segments of the test rows where the model is clearly worse",
+            params={"seed": self.spec.seed},
+            inputs={**judged, "prepare": "prepare", "evaluate": "evaluate"},
+            libraries=("onnxruntime", *_ARROW),
+        )
 
     def _convert(self, judged: dict[str, str]) -> list[Step]:
         return [

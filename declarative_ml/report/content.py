@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from declarative_ml.behaviour.base import Outcome
+    from declarative_ml.learning.contrasts import Contrast
+    from declarative_ml.learning.drift import Drift
     from declarative_ml.learning.statistics import ColumnProfile
 
 Scores = Mapping[str, float]
@@ -198,6 +200,68 @@ class ConversionResult:
 
 
 @dataclass(frozen=True)
+class SegmentResult:
+    """A part of the test rows, found by search, where the model is clearly worse than on the others."""
+
+    segment: str
+    """What the rows have in common, for example "Contract = One year and tenure < 12"."""
+    rows: int
+    share: float
+    """Of the rows searched."""
+    bad_rows: int
+    """Of its rows, those that are among the worst fifth of all."""
+    loss: Mapping[str, float]
+    """Mean loss `inside` and `outside`."""
+    excess: Sequence[float]
+    """The difference, and an interval of it that is corrected for the search: value, low, high."""
+    effect: float
+    """The difference in standard deviations of the loss."""
+    p: float
+    """Corrected for the search."""
+    metrics: Mapping[str, float | None]
+    outside: Mapping[str, float | None]
+    """Of the other rows."""
+    interval: Mapping[str, Sequence[float]]
+    """Metric -> (low, high), the 95 % interval in the segment."""
+    answers: Mapping[str, Any]
+    """`said` and `so`: the mean prediction and truth (binary: of the positive class; multiclass: the
+    confidence and the share of right answers); for classes also `wrong` rows, and `surprise`."""
+    contrasts: Sequence[Contrast] = ()
+    """Columns in which its badly predicted rows differ from all that are predicted well."""
+    examples: Sequence[Mapping[str, Any]] = ()
+    """Its worst rows: `row`, `values` (pairs of column and text), `truth`, `prediction`, `champion`,
+    `loss`."""
+    champion: Mapping[str, Any] | None = None
+    """`loss` and `metrics` of the champion on the same rows."""
+
+
+@dataclass(frozen=True)
+class FailureResult:
+    """Where the model fails."""
+
+    rows: int
+    """Test rows that were searched."""
+    of: int
+    """All test rows."""
+    columns: int
+    compared: int
+    """Segments that the search corrects for."""
+    least_rows: int
+    """Smaller segments were not looked at."""
+    loss: float
+    """Mean of all rows searched."""
+    segments: Sequence[SegmentResult] = ()
+    """The worst first."""
+    contrasts: Sequence[Contrast] = ()
+    """Columns in which the worst fifth of the rows differs from the others."""
+    bad_rows: int = 0
+    champion_loss: float | None = None
+    """The champion's, where there is one."""
+    worse: Sequence[SegmentResult] = ()
+    """Segments where the model is worse than the champion."""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that `render_report` shows. Whatever is empty is left out of the page."""
 
@@ -235,6 +299,9 @@ class ReportContent:
     """The behavioural tests of the spec."""
     shap_plots: Mapping[str, bytes] = field(default_factory=dict)
     """Title -> PNG."""
+    failures: FailureResult | None = None
+    drift: Drift | None = None
+    """The training rows against the champion's."""
     importance: Sequence[tuple[str, float]] = ()
     """(feature, mean absolute SHAP value), in any order."""
     profile: Sequence[ColumnProfile] = ()

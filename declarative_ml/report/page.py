@@ -17,8 +17,10 @@ from declarative_ml.report.charts import curve_figures, figures
 from declarative_ml.report.columns import column_cards
 from declarative_ml.report.content import ReportContent
 from declarative_ml.report.coverage import coverage_table
+from declarative_ml.report.drift import drift_table
 from declarative_ml.report.gates import gate_table
 from declarative_ml.report.plan_graph import plan_graph
+from declarative_ml.report.segments import failure_parts
 from declarative_ml.report.tuning import tuning_parts
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def render_report(content: ReportContent) -> str:
         slices=tables.slice_table(content),
         tests=behaviour_table(content),
         small_slice=tables.SMALL_SLICE,
+        failures=failure_parts(content),
+        drift=drift_table(content.drift),
         importance=tables.importance_table(content),
         shap_plots=_images(content),
         members=_members(content),

@@ -208,3 +208,26 @@ def spark_bars(counts: Sequence[float], alt: str, width: int = 240, height: int 
     bars = f'<path class="area accent" d="{"".join(pieces)}"/>'
     axis = f'<path class="axis" d="M0 {height - 0.5}H{width}"/>'
     return svg_element(width, height, alt, bars + axis, "spark")
+
+
+def outlined_bars(
+    first: Sequence[float], second: Sequence[float], alt: str, width: int = 240, height: int = 64
+) -> str:
+    """Two histograms with the same bins, without axes: the second filled, the first an outline over it."""
+    largest = max([*first, *second], default=0.0) or 1.0
+    step = width / max(len(first), 1)
+
+    def top(value: float) -> float:
+        return height - 1 - value / largest * (height - 4)
+
+    filled = "".join(
+        f"M{place * step:.1f} {height}V{top(value):.1f}H{(place + 1) * step - 1:.1f}V{height}Z"
+        for place, value in enumerate(second)
+        if value > 0
+    )
+    outline = f"M0 {top(0):.1f}" + "".join(
+        f"V{top(value):.1f}H{(place + 1) * step:.1f}" for place, value in enumerate(first)
+    )
+    marks = f'<path class="area muted" d="{filled}"/><path class="line accent" d="{outline}V{top(0):.1f}"/>'
+    axis = f'<path class="axis" d="M0 {height - 0.5}H{width}"/>'
+    return svg_element(width, height, alt, marks + axis, "chart overlay")

@@ -223,6 +223,9 @@ class Evaluate(Section):
         description="The model that `beats: champion` means; absent: the one that `track.register` names, "
         "if it has the alias champion",
     )
+    segments: bool = Field(
+        default=True, description="Search the test rows for segments where the model is clearly worse"
+    )
 
 
 class Tune(Section):

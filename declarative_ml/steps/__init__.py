@@ -14,6 +14,7 @@ STEPS = {
     "leaderboard": "declarative_ml.steps.leaderboard",
     "assemble": "declarative_ml.steps.assemble",
     "evaluate": "declarative_ml.steps.evaluate",
+    "segments": "declarative_ml.steps.segments",
     "champion": "declarative_ml.steps.champion",
     "gate": "declarative_ml.steps.gate",
     "behave": "declarative_ml.steps.behave",

@@ -9,16 +9,20 @@ from declarative_ml.core.atomic import read_json
 from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.formats.conversion import RESULT, Conversion
+from declarative_ml.learning.contrasts import Contrast
+from declarative_ml.learning.drift import drift_from_json
 from declarative_ml.learning.statistics import ColumnProfile
 from declarative_ml.report.behaviour import behaviour_note
 from declarative_ml.report.content import (
     ConversionResult,
+    FailureResult,
     GatePart,
     GateResult,
     IntervalGroup,
     IntervalResult,
     MemberResult,
     ReportContent,
+    SegmentResult,
     SliceResult,
     StepResult,
     TrialResult,
@@ -28,6 +32,7 @@ from declarative_ml.report.page import render_report
 from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.segments import FILE as SEGMENTS
 from declarative_ml.steps.verdict import read_verdict
 from declarative_ml.steps.verify import RESULT as VERIFIED
 
@@ -99,6 +104,7 @@ def content(context: StepContext) -> ReportContent:
             for item in metrics["slices"]
         ],
         interval=_interval(metrics["interval"]),
+        **_failures(context),
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
@@ -178,6 +184,30 @@ def _interval(found: dict[str, Any] | None) -> IntervalResult | None:
     if found is None:
         return None
     return IntervalResult(**{**found, "groups": [IntervalGroup(**group) for group in found["groups"]]})
+
+
+def _failures(context: StepContext) -> dict[str, Any]:
+    """Where the model fails, and how the data moved since the champion learned."""
+    if "segments" not in context.inputs:
+        return {}
+    found = context.read("segments", SEGMENTS)
+    drift = None if found["drift"] is None else drift_from_json(found["drift"])
+    if not found["rows"]:
+        return {"drift": drift}
+    plain = ("rows", "of", "columns", "compared", "least_rows", "loss", "bad_rows")
+    rival = found["champion"] or {"loss": None, "segments": []}
+    failures = FailureResult(
+        **{name: found[name] for name in plain},
+        segments=[_segment(item) for item in found["segments"]],
+        contrasts=[Contrast(**item) for item in found["contrasts"]],
+        champion_loss=rival["loss"],
+        worse=[_segment(item) for item in rival["segments"]],
+    )
+    return {"failures": failures, "drift": drift}
+
+
+def _segment(found: dict[str, Any]) -> SegmentResult:
+    return SegmentResult(**{**found, "contrasts": [Contrast(**item) for item in found["contrasts"]]})
 
 
 def curves(context: StepContext) -> dict[str, list[dict[str, float]]]:

@@ -48,6 +48,9 @@ def test_a_plan_survives_json(plan_of: Any) -> None:
     [
         ({}, ["train.lightgbm.fold4", "baseline.train", "explain", "track"], ["sql", "train.lightgbm.fold5"]),
         ({"model": "linear"}, ["train.linear.final"], ["baseline.train"]),
+        ({"evaluate": {"segments": True}}, ["segments"], []),
+        ({"evaluate": {"segments": False}}, ["evaluate"], ["segments"]),
+        ({"data": {"source": "d.csv", "split": {"method": "random", "test": 0}}}, ["evaluate"], ["segments"]),
         ({"explain": False, "track": False}, ["report"], ["explain", "track"]),
         (
             {"data": {"source": "d.csv", "split": {"method": "random", "validation": 0.1}}},
