@@ -80,6 +80,10 @@ class _Builder:
                 named["validation"] = data.split.validation
         return named
 
+    def _source_words(self) -> list[str]:
+        """Where the rows come from, by the names of files and not by their folders."""
+        return [_describe(source) for source in self._sources().values()]
+
     def _data(self) -> list[Step]:
         data = self.spec.data
         sources = self._sources()
@@ -272,8 +276,14 @@ class _Builder:
             id="package",
             kind="package",
             title="Write the bundle",
-            params=about,
-            inputs={**judged, **shown, "prepare": "prepare", **self._sql_sources()},
+            params={**about, "source": self._source_words(), "split": _split_options(spec.data.split)},
+            inputs={
+                **judged,
+                **shown,
+                "prepare": "prepare",
+                "profile": "profile",
+                **self._sql_sources(),
+            },
             libraries=("numpy",),
         )
         report = Step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from declarative_ml.core.atomic import read_json
@@ -75,32 +76,13 @@ def content(context: StepContext) -> ReportContent:
         description=context.params["description"],
         owner=context.params["owner"],
         task=task,
-        primary=metrics["primary"],
-        metrics={part: _scores(scores) for part, scores in metrics["metrics"].items()},
+        **measured(metrics),
         rows=split["rows"],
-        intervals=metrics["intervals"],
-        baselines={
-            part: {name: _scores(scores) for name, scores in found.items()}
-            for part, found in metrics["baselines"].items()
-        },
-        threshold=metrics["threshold"] or 0.5,
         curves=curves(context),
-        slices=[
-            SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
-            for item in metrics["slices"]
-        ],
-        interval=_interval(metrics["interval"]),
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
-        notes=[
-            *resolved["notes"],
-            *split["notes"],
-            *context.read("table", "info.json")["notes"],
-            *([_VALIDATION] if "validation" in metrics["metrics"] else []),
-            *_monotone_notes(task, assembly["monotone"]),
-            *_reading_notes(assembly["inputs"]),
-        ],
+        notes=notes(context),
         steps=_steps(context),
         **_candidates(context, assembly),
         tunings=tunings(context),
@@ -113,6 +95,40 @@ def content(context: StepContext) -> ReportContent:
         **_explanation(context),
         **shown,
     )
+
+
+def notes(context: StepContext) -> list[str]:
+    """What the steps before found worth saying."""
+    assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
+    has_validation = "validation" in context.read("evaluate", "metrics.json")["metrics"]
+    return [
+        *context.read("profile", "features.json")["notes"],
+        *context.read("split", "split.json")["notes"],
+        *context.read("table", "info.json")["notes"],
+        *([_VALIDATION] if has_validation else []),
+        *_monotone_notes(task, assembly["monotone"]),
+        *_reading_notes(assembly["inputs"]),
+    ]
+
+
+def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What metrics.json holds, as fields of the page's content."""
+    return {
+        "primary": metrics["primary"],
+        "metrics": {part: _scores(scores) for part, scores in metrics["metrics"].items()},
+        "intervals": metrics["intervals"],
+        "baselines": {
+            part: {name: _scores(scores) for name, scores in found.items()}
+            for part, found in metrics["baselines"].items()
+        },
+        "threshold": metrics["threshold"] or 0.5,
+        "slices": [
+            SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
+            for item in metrics["slices"]
+        ],
+        "interval": _interval(metrics["interval"]),
+    }
 
 
 def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
@@ -211,21 +227,23 @@ def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any
             ]
         }
     board = context.read("leaderboard", "leaderboard.json")
-    members = [
-        MemberResult(
-            name=item["name"],
-            weight=item["weight"],
-            seconds=_seconds(context, item["name"]),
-            loss=item["loss"],
-            score=item.get("score"),
-            interval=item.get("interval"),
-            size=item.get("bytes"),
-            latency=item["microseconds"] / 1e6 if "microseconds" in item else None,
-            reason=item["reason"] or "",
-        )
-        for item in board["candidates"]
-    ]
+    members = [member_result(item, _seconds(context, item["name"])) for item in board["candidates"]]
     return {"members": members, "blend_loss": board["blend_loss"]}
+
+
+def member_result(item: Mapping[str, Any], seconds: float | None) -> MemberResult:
+    """A candidate of leaderboard.json as a row of the page."""
+    return MemberResult(
+        name=item["name"],
+        weight=item["weight"],
+        seconds=seconds,
+        loss=item["loss"],
+        score=item.get("score"),
+        interval=item.get("interval"),
+        size=item.get("bytes"),
+        latency=item["microseconds"] / 1e6 if "microseconds" in item else None,
+        reason=item["reason"] or "",
+    )
 
 
 def _conversions(context: StepContext) -> list[ConversionResult]:
@@ -233,21 +251,25 @@ def _conversions(context: StepContext) -> list[ConversionResult]:
     for role in context.inputs:
         if not role.startswith("convert.") or skip_reason(context.inputs[role]) is not None:
             continue
-        item = Conversion.model_validate(context.read(role, RESULT))
-        about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}
-        if item.bytes:
-            about["size"] = item.bytes
-        if (parity := item.parity) is not None:
-            about |= {
-                "rows": parity.rows,
-                "largest": parity.max_difference,
-                "mean": parity.mean_difference,
-                "tolerance": parity.tolerance,
-                "disagreements": parity.disagreements,
-                "latency": parity.microseconds / 1e6,
-            }
-        found.append(ConversionResult(**about))
+        found.append(conversion_result(Conversion.model_validate(context.read(role, RESULT))))
     return found
+
+
+def conversion_result(item: Conversion) -> ConversionResult:
+    """A conversion as a row of the page."""
+    about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}
+    if item.bytes:
+        about["size"] = item.bytes
+    if (parity := item.parity) is not None:
+        about |= {
+            "rows": parity.rows,
+            "largest": parity.max_difference,
+            "mean": parity.mean_difference,
+            "tolerance": parity.tolerance,
+            "disagreements": parity.disagreements,
+            "latency": parity.microseconds / 1e6,
+        }
+    return ConversionResult(**about)
 
 
 def _seconds(context: StepContext, member: str) -> float:
