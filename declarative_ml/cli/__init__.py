@@ -33,6 +33,7 @@ VERBS = {
     "convert": "Convert a trained model to one more format",
     "formats": "List the formats, and what is installed for them",
     "report": "Open or print the path of a run's report",
+    "card": "The model card: what a model is for, how good it is, and where it ends",
     "runs": "List the runs of this workspace",
     "compare": "Compare two runs: metrics, options, columns",
     "why": "Why would a step run, or not",

@@ -11,13 +11,14 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.versions import library_version
 from declarative_ml.formats.conversion import RESULT, Conversion
 from declarative_ml.learning.calibration import Calibration
+from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.learning.statistics import ColumnProfile
 from declarative_ml.report.card import Card
 from declarative_ml.report.card_facts import FACTS, Candidate, CardFacts, Check
 from declarative_ml.report.columns import place
 from declarative_ml.report.content import MemberResult, ReportContent
 from declarative_ml.steps.context import StepContext, skip_reason
-from declarative_ml.steps.report import conversion_result, measured, notes
+from declarative_ml.steps.report import conversion_result, measured, notes, scores
 from declarative_ml.steps.verdict import faults
 from declarative_ml.store.bundle import Bundle
 
@@ -74,10 +75,7 @@ def _checks(context: StepContext, role: str, file: str) -> tuple[Check, ...]:
     if role not in context.inputs:
         return ()
     found: list[dict[str, Any]] = context.read(role, file)
-    return tuple(
-        Check(name=item["name"], words=item["words"], passed=item["passed"])
-        for item in found
-    )
+    return tuple(Check(name=item["name"], words=item["words"], passed=item["passed"]) for item in found)
 
 
 def _conversions(context: StepContext) -> tuple[Conversion, ...]:
@@ -112,7 +110,8 @@ def _facts(bundle: Bundle) -> CardFacts:
 def content_of(bundle: Bundle, facts: CardFacts) -> ReportContent:
     """As much of a report's content as the bundle holds."""
     manifest = bundle.manifest
-    fields: dict[str, Any] = {"primary": "", "metrics": {}}
+    fields: dict[str, Any] = {"primary": default_metric(manifest.task), "metrics": {}}
+    fields["metrics"] = {part: scores(found) for part, found in manifest.metrics.items()}
     if _METRICS in manifest.files:
         found = json.loads(bundle.read(_METRICS))
         fields = {**measured(found), "rows": found["rows"]}

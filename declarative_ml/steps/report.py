@@ -116,15 +116,15 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What metrics.json holds, as fields of the page's content."""
     return {
         "primary": metrics["primary"],
-        "metrics": {part: _scores(scores) for part, scores in metrics["metrics"].items()},
+        "metrics": {part: scores(found) for part, found in metrics["metrics"].items()},
         "intervals": metrics["intervals"],
         "baselines": {
-            part: {name: _scores(scores) for name, scores in found.items()}
-            for part, found in metrics["baselines"].items()
+            part: {name: scores(found) for name, found in baselines.items()}
+            for part, baselines in metrics["baselines"].items()
         },
         "threshold": metrics["threshold"] or 0.5,
         "slices": [
-            SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
+            SliceResult(item["slice"], item["rows"], scores(item["metrics"]), _pair(item["interval"]))
             for item in metrics["slices"]
         ],
         "interval": _interval(metrics["interval"]),
@@ -292,8 +292,9 @@ def _provenance(context: StepContext, assembly: dict[str, Any], split: dict[str,
     }
 
 
-def _scores(scores: dict[str, float | None]) -> dict[str, float]:
-    return {name: float("nan") if value is None else value for name, value in scores.items()}
+def scores(found: Mapping[str, float | None]) -> dict[str, float]:
+    """Metrics of a JSON file, NaN where they are undefined."""
+    return {name: float("nan") if value is None else value for name, value in found.items()}
 
 
 def _pair(bounds: list[float] | None) -> tuple[float, float] | None:
