@@ -47,7 +47,7 @@ def cost_of(context: StepContext, task: Task, numbers: Sequence[int]) -> Cost:
     graph = model_graph(context, "candidate", task, columns, fits, shares, Calibration(), 0.5)
     content = graph.SerializeToString()
     session = open_session(content, threads=1)
-    return Cost(len(content), _microseconds(session, _first_row(context, columns)))
+    return Cost(len(content), median_microseconds(session, _first_row(context, columns)))
 
 
 def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
@@ -57,7 +57,7 @@ def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
     return raw_inputs(context.inputs, order[:1], columns)
 
 
-def _microseconds(session: Any, row: dict[str, np.ndarray]) -> float:
+def median_microseconds(session: Any, row: dict[str, np.ndarray]) -> float:
     """The median time to score one row alone."""
     session.run(None, row)
     taken: list[float] = []
