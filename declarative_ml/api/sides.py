@@ -17,9 +17,9 @@ from declarative_ml.report.content import ReportContent
 from declarative_ml.scoring.explain import background_rows
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.session import open_session
+from declarative_ml.scoring.timing import microseconds
 from declarative_ml.steps.card import read_card
 from declarative_ml.steps.context import skip_reason
-from declarative_ml.steps.cost import median_microseconds
 from declarative_ml.steps.report import member_result
 from declarative_ml.store.bundle import MODEL, Bundle, is_bundle
 
@@ -142,7 +142,7 @@ def latencies(*origins: Origin) -> list[float | None]:
     for _ in range(2):
         for session, row, times in zip(sessions, rows, taken, strict=True):
             if row is not None:
-                times.append(median_microseconds(session, row) / 1e6)
+                times.append(microseconds(session, row) / 1e6)
     return [min(times, default=None) for times in taken]
 
 

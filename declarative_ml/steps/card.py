@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,8 +55,8 @@ def card_facts(context: StepContext) -> CardFacts:
         ),
         calibrated=assembly["calibration"] != Calibration().model_dump(mode="json"),
         parity=assembly["parity"]["max_difference"],
-        gates=_checks(context, "gate", "gates.json"),
-        tests=_checks(context, "behave", "behave.json"),
+        gates=gate_checks(context.read("gate", "gates.json")) if "gate" in context.inputs else (),
+        tests=behave_checks(context.read("behave", "behave.json")) if "behave" in context.inputs else (),
         faults=tuple(faults(context)),
         conversions=_conversions(context),
         libraries={name: version for name, version in versions.items() if version != "absent"},
@@ -70,12 +71,28 @@ def _periods(profile: list[ColumnProfile]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _checks(context: StepContext, role: str, file: str) -> tuple[Check, ...]:
-    """The gates or tests of a judging step, where the plan has one."""
-    if role not in context.inputs:
-        return ()
-    found: list[dict[str, Any]] = context.read(role, file)
-    return tuple(Check(name=item["name"], words=item["words"], passed=item["passed"]) for item in found)
+def gate_checks(found: Mapping[str, Any]) -> tuple[Check, ...]:
+    """The gates of gates.json: what each asks, and what came out."""
+    return tuple(
+        Check(name=item["name"], words=_joined(item["asks"], item["reason"]), passed=item["passed"])
+        for item in found["gates"]
+    )
+
+
+def behave_checks(found: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+    """The behavioural tests of behave.json: what each asks, and how many rows behaved."""
+    return tuple(
+        Check(
+            name=item["name"],
+            words=_joined(item["words"], f"{item['rows'] - item['failures']:,} of {item['rows']:,} rows do"),
+            passed=item["passed"],
+        )
+        for item in found
+    )
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(f"{part[:1].upper()}{part[1:].rstrip('.')}." for part in parts if part)
 
 
 def _conversions(context: StepContext) -> tuple[Conversion, ...]:

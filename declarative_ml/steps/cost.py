@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from declarative_ml.core.task import Task
 from declarative_ml.learning.calibration import Calibration
 from declarative_ml.models.base import load_state
 from declarative_ml.scoring.session import open_session
+from declarative_ml.scoring.timing import microseconds
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.members import tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
@@ -18,10 +18,6 @@ from declarative_ml.steps.raw import raw_inputs
 
 if TYPE_CHECKING:
     import numpy as np
-
-_CALLS = 50
-_SECONDS = 0.2
-"""A row is scored so often, or for so long, to time it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def cost_of(context: StepContext, task: Task, numbers: Sequence[int]) -> Cost:
     graph = model_graph(context, "candidate", task, columns, fits, shares, Calibration(), 0.5)
     content = graph.SerializeToString()
     session = open_session(content, threads=1)
-    return Cost(len(content), median_microseconds(session, _first_row(context, columns)))
+    return Cost(len(content), microseconds(session, _first_row(context, columns)))
 
 
 def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
@@ -55,14 +51,3 @@ def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
 
     order = np.load(context.inputs["split"] / "order.npy")
     return raw_inputs(context.inputs, order[:1], columns)
-
-
-def median_microseconds(session: Any, row: dict[str, np.ndarray]) -> float:
-    """The median time to score one row alone."""
-    session.run(None, row)
-    taken: list[float] = []
-    while len(taken) < _CALLS and sum(taken) < _SECONDS:
-        started = time.perf_counter()
-        session.run(None, row)
-        taken.append(time.perf_counter() - started)
-    return 1e6 * sorted(taken)[len(taken) // 2]

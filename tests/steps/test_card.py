@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from declarative_ml.core.errors import DataError
-from declarative_ml.steps.card import read_card
+from declarative_ml.report.card import card_markdown, card_page
+from declarative_ml.report.card_facts import Check
+from declarative_ml.steps.card import behave_checks, gate_checks, read_card
 from declarative_ml.store.bundle import Bundle
 
 SECTIONS = {
@@ -85,6 +88,50 @@ def test_what_it_says(folder: Path) -> None:
     share = f"{100 * missing['missing'] / missing['rows']:.1f}".removesuffix(".0")
     assert f" {share} % |" in found["Inputs"]
     assert MarkdownIt("gfm-like", {"linkify": False}).render(text).count("<table>") == 6
+
+
+GATES = {
+    "gates": [
+        {
+            "name": "good",
+            "asks": "roc_auc of at least 0.8",
+            "reason": "it is 0.83.",
+            "passed": True,
+            "kind": "metric",
+        },
+        {
+            "name": "fair",
+            "asks": "selection rates of sex",
+            "reason": "0.4 apart",
+            "passed": False,
+            "kind": "fairness",
+        },
+    ],
+    "champion": "",
+}
+TESTS = [
+    {"name": "case", "words": "Upper case changes nothing.", "rows": 1200, "failures": 12, "passed": True}
+]
+
+
+def test_gates_and_tests_stand_in_it(folder: Path) -> None:
+    assert gate_checks(GATES)[1] == Check(
+        name="fair", words="Selection rates of sex. 0.4 apart.", passed=False
+    )
+    card = read_card(Bundle.open(folder / "bundle"))
+    facts = card.facts.model_copy(
+        update={
+            "gates": gate_checks(GATES),
+            "tests": behave_checks(TESTS),
+            "faults": ("gate fair: 0.4 apart",),
+        }
+    )
+    judged = replace(card, facts=facts)
+    found = chapters(card_markdown(judged))["Gates and tests"]
+    assert found.startswith("The model did not pass.\n\n- gate fair: 0.4 apart")
+    assert "| fair | failed | Selection rates of sex. 0.4 apart. |" in found
+    assert "| case | passed | Upper case changes nothing. 1,188 of 1,200 rows do. |" in found
+    assert "The model did not pass." in card_page(judged)
 
 
 def test_its_python_runs(folder: Path) -> None:
