@@ -16,6 +16,7 @@ from declarative_ml.learning.intervals import paired_differences
 from declarative_ml.report.comparison import Comparison, Disagreement, Shared, Side
 from declarative_ml.report.disagreement import agreement, answers, distance
 from declarative_ml.report.tables import importance_table
+from declarative_ml.report.wording import trimmed
 from declarative_ml.steps.table import open_table, read_rows
 
 if TYPE_CHECKING:
@@ -132,7 +133,10 @@ def _disagreements(second: Origin, old: Side, new: Side, shared: Shared | None) 
         answers(task, shared.first[furthest], old.content.threshold),
         answers(task, shared.second[furthest], new.content.threshold),
     ]
-    truth = [task.classes[code] if task.is_classification else f"{code:g}" for code in shared.truth[furthest]]
+    truth = [
+        task.classes[code] if task.is_classification else trimmed(float(code))
+        for code in shared.truth[furthest]
+    ]
     return [
         Disagreement(
             row=int(shared.rows[place]) + 1,

@@ -82,8 +82,8 @@ def find_origin(name: str, workspace: Workspace) -> Origin:
 def _of_bundle(name: str, path: Path) -> Origin:
     """A bundle in the folder of its run stands for that run."""
     folder = path.resolve().parent
-    if (folder / RUN_FILE).is_file() and folder.parent.name == "runs":
-        run = Run(folder.name, folder, read_json(folder / RUN_FILE))
+    run = Run(folder.name, folder, read_json(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else {})
+    if run.record and run.bundle == path.resolve() and folder.parent.name == "runs":
         return Origin(run.id, Bundle.open(path), run, Workspace(folder.parents[1]))
     return Origin(name, Bundle.open(path))
 

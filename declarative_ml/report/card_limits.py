@@ -81,7 +81,7 @@ def _values(manifest: Manifest) -> Iterator[str]:
     ]
     categories = [column.name for column in manifest.inputs if column.feature in CATEGORIES]
     if numbers:
-        yield f"Values outside the range of the training rows were never tested: {_listed(numbers)}."
+        yield f"Nothing was learned of values outside the range of the training rows: {_listed(numbers)}."
     if categories:
         yield f"Values that the training rows did not hold are all treated alike: {_listed(categories)}."
 

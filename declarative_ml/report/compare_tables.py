@@ -146,7 +146,7 @@ def fact_rows(found: Comparison) -> list[tuple[str, str, str]]:
     facts: list[tuple[str, Callable[[Side], str]]] = [
         ("Made", lambda side: side.created),
         ("Model digest", lambda side: side.model_digest[:16]),
-        ("Gates and tests", lambda side: "; ".join(side.faults) or "nothing against it"),
+        ("Gates and tests", lambda side: "; ".join(side.faults) or NOTHING),
         ("Data fingerprint", lambda side: side.fingerprint[:16]),
         *(
             (f"{part.capitalize()} rows", lambda side, part=part: _rows(side, part))

@@ -41,7 +41,7 @@ def two(flowers: Any, run: Any, tmp_path: Path) -> Two:
 
 def test_the_same_rows_are_paired(two: Two) -> None:
     first = two.make(exclude=["length", "width"])
-    second = two.make(evaluate={"slices": ["colour"]}, explain={"rows": 5, "background": 10})
+    second = two.make(evaluate={"slices": ["colour"]})
     found = two.compare(first, second)
     assert found.pairing == "Both were tested on the same 18 rows."
     told = as_json(found)
