@@ -19,7 +19,7 @@ from declarative_ml.report.card_use import how_to_use
 from declarative_ml.report.content import ReportContent
 from declarative_ml.report.coverage import coverage_table
 from declarative_ml.report.markdown import markdown
-from declarative_ml.report.page import scale_title, task_words
+from declarative_ml.report.page import difference, scale_title, task_words
 from declarative_ml.report.rendering import render
 from declarative_ml.report.tables import headline_scale, importance_table, metric_table, slice_table
 from declarative_ml.report.wording import count, percent, trimmed
@@ -261,7 +261,7 @@ def _formats(card: Card) -> list[Block]:
         (
             item.name,
             item.status,
-            "" if item.parity is None else f"{item.parity.max_difference:.1e}",
+            "" if item.parity is None else difference(item.parity.max_difference),
             "" if not item.bytes else wording.size(item.bytes),
             item.reason,
         )

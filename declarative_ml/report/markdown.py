@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from declarative_ml.report.blocks import Block, Chapter, Code, Grid, Points, Words
 
 _SPECIAL = re.compile(r"[\\`*\[\]<|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
-_OPENING = re.compile(r"^(?=[-+=#>])|^\d+(?=[.)]\s)")
+_OPENING = re.compile(r"^(?=[-+=#>])(?![-+]\d)|^\d+(?=[.)]\s)")
 """What makes a line a list, a rule or a heading."""
 
 

@@ -115,9 +115,9 @@ def _conversions(content: ReportContent) -> list[dict[str, Any]]:
             "status": item.status,
             "reason": item.reason,
             "rows": "–" if item.rows is None else f"{item.rows:,}",
-            "largest": _difference(item.largest),
-            "mean": _difference(item.mean),
-            "tolerance": _difference(item.tolerance),
+            "largest": difference(item.largest),
+            "mean": difference(item.mean),
+            "tolerance": difference(item.tolerance),
             "disagreements": "–" if item.disagreements is None else f"{item.disagreements:,}",
             "latency": wording.latency(item.latency),
             "size": wording.size(item.size),
@@ -126,5 +126,6 @@ def _conversions(content: ReportContent) -> list[dict[str, Any]]:
     ]
 
 
-def _difference(value: float | None) -> str:
+def difference(value: float | None) -> str:
+    """How far a format is from model.onnx, or a dash."""
     return "–" if value is None else f"{value:.1e}" if value else "0"

@@ -24,6 +24,8 @@ RENDER = MarkdownIt("gfm-like", {"linkify": False}).render
         "> quote",
         "1. first",
         "0.825",
+        "-0.5 and +3",
+        "---",
         "a \\ b \\| c",
         "&lt; &amp; R&D",
         "Ärger & Ölpreis – 3 %",
