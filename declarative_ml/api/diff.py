@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.api.compare import changed_options
 from declarative_ml.api.planning import make_plan
 from declarative_ml.graph.plan import Step
 from declarative_ml.spec.dump import spec_options
@@ -58,3 +58,26 @@ def _digest(name: str) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return name
+
+
+def changed_options(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
+    """Dotted path -> [old, new] of every option that differs; None where there is none."""
+    return pairs(_flat(old), _flat(new), changed=True)
+
+
+def pairs(old: Mapping[str, Any], new: Mapping[str, Any], *, changed: bool = False) -> dict[str, list[Any]]:
+    """Name -> [old, new]; with `changed` only where they differ."""
+    names = dict.fromkeys([*old, *new])
+    return {
+        name: [old.get(name), new.get(name)]
+        for name in names
+        if not changed or old.get(name) != new.get(name)
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix.removesuffix("."): value}
+    return {
+        path: leaf for name, item in value.items() for path, leaf in _flat(item, f"{prefix}{name}.").items()
+    }

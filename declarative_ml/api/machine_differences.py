@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.api.compare import changed_options
+from declarative_ml.api.diff import changed_options
 from declarative_ml.api.lock import code_of, environment, modules_of
 from declarative_ml.core.errors import DmlError
 from declarative_ml.graph.plan import Plan

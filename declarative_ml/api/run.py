@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from declarative_ml.api.card import PAGE as CARD_PAGE
+from declarative_ml.api.card import write_cards
 from declarative_ml.api.lock import lock_of
 from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
@@ -77,7 +79,7 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
     earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
     if earlier is not None:
         result = {**earlier.record["result"], "seconds": round(time.perf_counter() - started, 3)}
-        for name in ("bundle", "report", "tensorboard"):  # the folder may have moved since
+        for name in ("bundle", "report", "card", "tensorboard"):  # the folder may have moved since
             if result.get(name):
                 result[name] = str(earlier.folder / Path(result[name]).name)
         result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
@@ -117,6 +119,8 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         "result": result,
     }
     write_json(folder / RUN_FILE, record)
+    if result["card"]:
+        write_cards(folder)
     return RunReport(
         result, folder, outcome.error or _rejected(result) or _not_converted(result), states=states
     )
@@ -236,6 +240,7 @@ def _finish(
         "status": "failed" if outcome.error else ("partial" if partial else "ok"),
         "bundle": None,
         "report": None,
+        "card": None,
         "model_digest": None,
         "mlflow_run_id": None,
         "metrics": {},
@@ -268,7 +273,7 @@ def _finish(
     if "package" in artifacts:
         bundle = folder / "bundle"
         _copy(artifacts["package"], bundle, lock)
-        result["bundle"] = str(bundle)
+        result |= {"bundle": str(bundle), "card": str(folder / CARD_PAGE)}
         result["model_digest"] = lock.model_digest
     if "report" in artifacts:
         shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")

@@ -234,11 +234,12 @@ def compare(
     spec: AnySpec = SPEC,
     store: str | Path | None = None,
 ) -> Comparison:
-    """What differs between two runs: metrics, options, model."""
-    from declarative_ml.api.compare import compare_runs
+    """What differs between two runs, or bundles by their paths: metrics on the same rows, options, costs."""
+    from declarative_ml.api import compare as comparing
 
-    pair = [find_run(each, spec, store=store).record for each in (first, second)]
-    return Comparison(compare_runs(*pair))
+    names = [str(each.record.bundle) if isinstance(each, Run) else each for each in (first, second)]
+    found = comparing.compare(*names, _workspace(_path(spec), store))
+    return Comparison(comparing.as_json(found), found)
 
 
 def diff(first: AnySpec, second: AnySpec) -> Difference:

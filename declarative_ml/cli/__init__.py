@@ -38,6 +38,7 @@ VERBS = {
     "promote": "Make a registered version the champion",
     "rollback": "Make the champion before this one the champion again",
     "report": "Open or print the path of a run's report",
+    "card": "The model card: what a model is for, how good it is, and where it ends",
     "runs": "List the runs of this workspace",
     "compare": "Compare two runs: metrics, options, columns",
     "reproduce": "Make a run again from its lock, and compare every byte",

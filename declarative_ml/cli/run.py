@@ -99,7 +99,7 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
         click.echo(line)
     for line in conversion_lines(result.get("conversions", [])):
         click.echo(line)
-    for name in ("bundle", "report"):
+    for name in ("bundle", "report", "card"):
         if result[name]:
             click.echo(f"{name:<8} {result[name]}")
     if "tensorboard" in result:

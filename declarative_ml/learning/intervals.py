@@ -107,14 +107,50 @@ def paired_difference(
     Both are computed on the same resamples, so what is easy or hard for both cancels out. The sign is
     the metric's own: for a loss, a negative difference says that `prediction_a` is better.
     """
-    metric, truth, prediction_a = checked(name, task, truth, prediction_a)
-    prediction_b = checked(name, task, truth, prediction_b)[2]
+    found = paired_differences(
+        [name],
+        task,
+        truth,
+        prediction_a,
+        prediction_b,
+        weight=weight,
+        threshold_a=threshold_a,
+        threshold_b=threshold_b,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+    return found[name]
 
-    def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        first = compute(metric, truth[rows], prediction_a[rows], weights, threshold_a)
-        return np.asarray(first - compute(metric, truth[rows], prediction_b[rows], weights, threshold_b))
 
-    return _estimate([statistic], len(truth), weight, resamples, seed, level)[0]
+def paired_differences(
+    names: Sequence[str],
+    task: Task,
+    truth: np.ndarray,
+    prediction_a: np.ndarray,
+    prediction_b: np.ndarray,
+    *,
+    weight: np.ndarray | None = None,
+    threshold_a: float = 0.5,
+    threshold_b: float = 0.5,
+    resamples: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float, float]]:
+    """Metric -> difference and interval, as `paired_difference` gives it; all see the same resamples."""
+
+    def of(name: str) -> Statistic:
+        metric, known, guess_a = checked(name, task, truth, prediction_a)
+        guess_b = checked(name, task, truth, prediction_b)[2]
+
+        def statistic(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            first = compute(metric, known[rows], guess_a[rows], weights, threshold_a)
+            return np.asarray(first - compute(metric, known[rows], guess_b[rows], weights, threshold_b))
+
+        return statistic
+
+    found = _estimate([of(name) for name in names], len(truth), weight, resamples, seed, level)
+    return dict(zip(names, found, strict=True))
 
 
 def _estimate(

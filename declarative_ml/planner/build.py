@@ -83,6 +83,10 @@ class _Builder:
                 named["validation"] = data.split.validation
         return named
 
+    def _source_words(self) -> list[str]:
+        """Where the rows come from, by the names of files and not by their folders."""
+        return [_describe(source) for source in self._sources().values()]
+
     def _data(self) -> list[Step]:
         data = self.spec.data
         sources = self._sources()
@@ -307,8 +311,15 @@ class _Builder:
             id="package",
             kind="package",
             title="Write the bundle",
-            params=about,
-            inputs={**judged, **shown, **self.judges, "prepare": "prepare", **self._sql_sources()},
+            params={**about, "source": self._source_words(), "split": _split_options(spec.data.split)},
+            inputs={
+                **judged,
+                **shown,
+                **self.judges,
+                "prepare": "prepare",
+                "profile": "profile",
+                **self._sql_sources(),
+            },
             libraries=("numpy",),
         )
         verify = verify_step(judged, self.folder, self._pipelines())

@@ -46,7 +46,8 @@ def figures(content: ReportContent) -> list[Figure]:
     return _multiclass_figures(content.truth, content.prediction, content.weight)
 
 
-def _share(label: str) -> Axis:
+def share_axis(label: str) -> Axis:
+    """An axis of shares, from nothing to all."""
     return Axis(0.0, 1.0, label, percent_labels)
 
 
@@ -65,7 +66,9 @@ def _binary_figures(content: ReportContent, truth: np.ndarray, scores: np.ndarra
 def _roc(truth: np.ndarray, scores: np.ndarray, content: ReportContent) -> Figure:
     false_rate, true_rate, _ = roc_curve(truth, scores, content.weight)
     chart = Chart(
-        _share("false positive rate"), _share("true positive rate"), "ROC curve of the model on test rows"
+        share_axis("false positive rate"),
+        share_axis("true positive rate"),
+        "ROC curve of the model on test rows",
     )
     chart.segment((0, 0), (1, 1))
     chart.line(false_rate, true_rate)
@@ -82,7 +85,7 @@ def _roc(truth: np.ndarray, scores: np.ndarray, content: ReportContent) -> Figur
 def _precision_recall(truth: np.ndarray, scores: np.ndarray, content: ReportContent) -> Figure:
     precision, recall, _ = precision_recall_curve(truth, scores, content.weight)
     base = float(truth.mean())
-    chart = Chart(_share("recall"), _share("precision"), "Precision against recall on test rows")
+    chart = Chart(share_axis("recall"), share_axis("precision"), "Precision against recall on test rows")
     chart.segment((0, base), (1, base))
     chart.line(recall, precision)
     caption = (
@@ -98,7 +101,9 @@ def _precision_recall(truth: np.ndarray, scores: np.ndarray, content: ReportCont
 def _calibration(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray | None, what: str) -> Figure:
     predicted, observed, rows = calibration_curve(truth, scores, 10, weight)
     chart = Chart(
-        _share(f"predicted {what}"), _share("observed share"), "Predicted probability against observed share"
+        share_axis(f"predicted {what}"),
+        share_axis("observed share"),
+        "Predicted probability against observed share",
     )
     chart.segment((0, 0), (1, 1))
     chart.line(predicted, observed)
@@ -119,7 +124,7 @@ def _score_distribution(truth: np.ndarray, scores: np.ndarray, content: ReportCo
     positive = np.histogram(scores[truth == 1], edges)[0] / max(int((truth == 1).sum()), 1)
     top = float(max(negative.max(), positive.max()))
     chart = Chart(
-        _share("predicted probability"),
+        share_axis("predicted probability"),
         Axis(0.0, top * 1.08, "share of the class", percent_labels),
         "Distribution of the predicted probability, by class",
     )
@@ -141,7 +146,7 @@ def _multiclass_figures(truth: np.ndarray, prediction: np.ndarray, weight: np.nd
     hits = np.histogram(best[right == 1], edges)[0] / len(truth)
     misses = np.histogram(best[right == 0], edges)[0] / len(truth)
     chart = Chart(
-        _share("probability of the predicted class"),
+        share_axis("probability of the predicted class"),
         Axis(0.0, float(max(hits.max(), misses.max())) * 1.08, "share of rows", percent_labels),
         "Distribution of the probability of the predicted class, right and wrong answers",
     )
@@ -167,7 +172,7 @@ def _number_figures(target: str, truth: np.ndarray, prediction: np.ndarray) -> l
     ]
 
 
-def _bounds(*arrays: np.ndarray) -> tuple[float, float]:
+def bounds(*arrays: np.ndarray) -> tuple[float, float]:
     """The range of nearly all values: a single giant would squeeze all others into a corner."""
     import numpy as np
 
@@ -183,7 +188,8 @@ def _bounds(*arrays: np.ndarray) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _scatter(chart: Chart, xs: np.ndarray, ys: np.ndarray) -> None:
+def scatter(chart: Chart, xs: np.ndarray, ys: np.ndarray) -> None:
+    """A cloud of points, thinned out where there are very many."""
     step = max(-(-len(xs) // MAX_POINTS), 1)
     chart.dots(xs[::step], ys[::step], "accent cloud", radius=1.6)
 
@@ -199,13 +205,13 @@ def _beyond(low: float, high: float, *arrays: np.ndarray) -> str:
 
 
 def _predicted_against_actual(target: str, truth: np.ndarray, prediction: np.ndarray) -> Figure:
-    low, high = _bounds(truth, prediction)
+    low, high = bounds(truth, prediction)
     chart = Chart(
         Axis(low, high, f"predicted {target}"),
         Axis(low, high, f"actual {target}"),
         f"Predicted against actual {target} on test rows",
     )
-    _scatter(chart, prediction, truth)
+    scatter(chart, prediction, truth)
     chart.segment((low, low), (high, high))
     caption = "On the dashed line the prediction is exact." + _beyond(low, high, truth, prediction)
     return Figure("predicted_actual", "Predicted and actual", caption, chart.svg())
@@ -236,14 +242,14 @@ def _tenths(target: str, truth: np.ndarray, prediction: np.ndarray) -> Figure:
 
 def _residuals(target: str, truth: np.ndarray, prediction: np.ndarray) -> Figure:
     residual = truth - prediction
-    low, high = _bounds(residual)
-    left, right = _bounds(prediction)
+    low, high = bounds(residual)
+    left, right = bounds(prediction)
     chart = Chart(
         Axis(left, right, f"predicted {target}"),
         Axis(low, high, "actual − predicted"),
         "Residuals against predictions on test rows",
     )
-    _scatter(chart, prediction, residual)
+    scatter(chart, prediction, residual)
     chart.segment((left, 0.0), (right, 0.0))
     caption = "A funnel means that errors grow with the value; a bend means that something is not learned."
     return Figure("residuals", "Errors along the range", caption + _beyond(low, high, residual), chart.svg())
@@ -253,7 +259,7 @@ def _errors(truth: np.ndarray, prediction: np.ndarray) -> Figure:
     import numpy as np
 
     residual = truth - prediction
-    low, high = _bounds(residual)
+    low, high = bounds(residual)
     edges = np.linspace(low, high, 42)
     shares = np.histogram(np.clip(residual, low, high), edges)[0] / len(residual)
     chart = Chart(

@@ -54,7 +54,7 @@ def _card(column: ColumnProfile, content: ReportContent) -> dict[str, Any]:
 def _histogram(column: ColumnProfile) -> str | None:
     if not any(column.counts):
         return None
-    low, high = _place(column, column.edges[0]), _place(column, column.edges[-1])
+    low, high = place(column, column.edges[0]), place(column, column.edges[-1])
     return spark_bars(column.counts, f"Histogram of {column.name} from {low} to {high}")
 
 
@@ -82,7 +82,7 @@ def _facts(column: ColumnProfile) -> list[str]:
     about = "" if column.distinct_exact else ("over " if column.dtype == "string" else "about ")
     facts = []
     if column.min is not None and column.max is not None:
-        facts.append(f"{_place(column, column.min)} to {_place(column, column.max)}")
+        facts.append(f"{place(column, column.min)} to {place(column, column.max)}")
     if column.mean is not None and column.dtype in ("int64", "float64"):
         facts.append(f"mean {trimmed(column.mean)} ± {trimmed(column.std)}")
     if column.unique and column.present > 1:
@@ -94,7 +94,7 @@ def _facts(column: ColumnProfile) -> list[str]:
     return facts
 
 
-def _place(column: ColumnProfile, value: float) -> str:
+def place(column: ColumnProfile, value: float) -> str:
     """A value of the column as text; dates are days since 1970-01-01."""
     if column.dtype in ("date", "timestamp"):
         try:

@@ -39,13 +39,14 @@ def _sentence(target: str, found: IntervalResult) -> str:
     return (
         f"{percent(found.level)} of the values of {target} are to lie between lower and upper: of "
         f"{count(found.rows)} test rows {share} do (95{NARROW}% interval: {low} to {high}); "
-        f"{percent(found.below)} are lower and {percent(found.above)} higher. {_judgement(found)} "
+        f"{percent(found.below)} are lower and {percent(found.above)} higher. {judgement(found)} "
         f"The mean width is {number(found.width[0])}. Intervals are wider where the model errs more; the "
         "dashed line is the level that was asked for."
     )
 
 
-def _judgement(found: IntervalResult) -> str:
+def judgement(found: IntervalResult) -> str:
+    """What the coverage says of the promise."""
     _, low, high = found.coverage
     if high < found.level:
         return "That is fewer than promised: these rows differ from those that were held out."

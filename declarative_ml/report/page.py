@@ -7,9 +7,7 @@ passes through escaping.
 from __future__ import annotations
 
 import base64
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from declarative_ml.report import tables, wording
 from declarative_ml.report.behaviour import behaviour_table
@@ -20,11 +18,9 @@ from declarative_ml.report.coverage import coverage_table
 from declarative_ml.report.drift import drift_table
 from declarative_ml.report.gates import gate_table
 from declarative_ml.report.plan_graph import plan_graph
+from declarative_ml.report.rendering import chart_style, render
 from declarative_ml.report.segments import failure_parts
 from declarative_ml.report.tuning import tuning_parts
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -32,13 +28,14 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 def render_report(content: ReportContent) -> str:
     """The whole page as HTML text."""
     cards, hidden_columns = column_cards(content)
-    return _template().render(
+    return render(
+        "report.html",
         content=content,
-        task=_task_words(content),
+        task=task_words(content),
         rows=_row_words(content),
         verdict=wording.verdict(content),
         scale=tables.headline_scale(content),
-        scale_title=_scale_title(content),
+        scale_title=scale_title(content),
         metrics=tables.metric_table(content),
         confusion=tables.confusion_table(content),
         classes=tables.class_table(content),
@@ -75,33 +72,11 @@ def render_plots(content: ReportContent) -> dict[str, str]:
 
 def styled(svg: str) -> str:
     """A chart as SVG that needs no page around it: with its colours and fonts inside."""
-    return svg.replace(">", f"><style>{_style()}</style>", 1)
+    return svg.replace(">", f"><style>{chart_style()}</style>", 1)
 
 
-@cache
-def _style() -> str:
-    return (_folder() / "charts.css").read_text(encoding="utf-8")
-
-
-def _folder() -> Path:
-    return Path(__file__).parent / "templates"
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_folder()),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
-
-
-def _task_words(content: ReportContent) -> str:
+def task_words(content: ReportContent) -> str:
+    """What the model does, in a few words."""
     task = content.task
     if task.type == "number":
         return f"predict the number {task.target}"
@@ -114,7 +89,8 @@ def _row_words(content: ReportContent) -> str:
     return " · ".join(f"{rows:,} {PARTS.get(part, part)}" for part, rows in content.rows.items())
 
 
-def _scale_title(content: ReportContent) -> str:
+def scale_title(content: ReportContent) -> str:
+    """What the headline scale shows."""
     better = "higher" if wording.is_greater_better(content.primary) else "lower"
     part = wording.reported_part(content)
     return f"{wording.metric_title(content.primary)} on {part} rows, {better} is better"
@@ -149,9 +125,9 @@ def _conversions(content: ReportContent) -> list[dict[str, Any]]:
             "status": item.status,
             "reason": item.reason,
             "rows": "–" if item.rows is None else f"{item.rows:,}",
-            "largest": _difference(item.largest),
-            "mean": _difference(item.mean),
-            "tolerance": _difference(item.tolerance),
+            "largest": difference(item.largest),
+            "mean": difference(item.mean),
+            "tolerance": difference(item.tolerance),
             "disagreements": "–" if item.disagreements is None else f"{item.disagreements:,}",
             "latency": wording.latency(item.latency),
             "size": wording.size(item.size),
@@ -160,5 +136,6 @@ def _conversions(content: ReportContent) -> list[dict[str, Any]]:
     ]
 
 
-def _difference(value: float | None) -> str:
+def difference(value: float | None) -> str:
+    """How far a format is from model.onnx, or a dash."""
     return "–" if value is None else f"{value:.1e}" if value else "0"

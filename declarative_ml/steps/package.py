@@ -6,10 +6,13 @@ from pathlib import Path
 
 from declarative_ml.core.atomic import read_json
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
+from declarative_ml.report.card import card_markdown
+from declarative_ml.report.card_facts import CARD, FACTS
 from declarative_ml.steps.behave import TESTS
+from declarative_ml.steps.card import card_facts, read_card
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.table import read_schema
-from declarative_ml.store.bundle import MODEL, REFERENCE, write_bundle
+from declarative_ml.store.bundle import MODEL, REFERENCE, Bundle, write_bundle
 
 
 def run(context: StepContext) -> None:
@@ -35,7 +38,7 @@ def run(context: StepContext) -> None:
             if role.startswith("source.")
         },
     }
-    files = {
+    files: dict[str, bytes | Path] = {
         MODEL: context.inputs["assemble"] / "model.onnx",
         REFERENCE: context.inputs["prepare"] / "reference.json",
         "metrics.json": context.inputs["evaluate"] / "metrics.json",
@@ -49,7 +52,11 @@ def run(context: StepContext) -> None:
         if role.startswith("convert."):
             files |= conversion_files(folder)
     context.progress(0.5, "writing the bundle")
-    write_bundle(context.out, fields, files)
+    facts = card_facts(context).model_dump_json(indent=1).encode()
+    write_bundle(context.out, fields, {**files, FACTS: facts})
+    # The card names the digest of the model, of which it is no part: it can only be written now.
+    card = card_markdown(read_card(Bundle.open(context.out)))
+    write_bundle(context.out, fields, {CARD: card.encode()})
 
 
 def conversion_files(folder: Path) -> dict[str, Path]:

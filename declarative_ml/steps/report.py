@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from declarative_ml.behaviour.base import Outcome
@@ -89,21 +90,9 @@ def content(context: StepContext) -> ReportContent:
         description=context.params["description"],
         owner=context.params["owner"],
         task=task,
-        primary=metrics["primary"],
-        metrics={part: _scores(scores) for part, scores in metrics["metrics"].items()},
+        **measured(metrics),
         rows=split["rows"],
-        intervals=metrics["intervals"],
-        baselines={
-            part: {name: _scores(scores) for name, scores in found.items()}
-            for part, found in metrics["baselines"].items()
-        },
-        threshold=metrics["threshold"] or 0.5,
         curves=curves(context),
-        slices=[
-            SliceResult(item["slice"], item["rows"], _scores(item["metrics"]), _pair(item["interval"]))
-            for item in metrics["slices"]
-        ],
-        interval=_interval(metrics["interval"]),
         **_failures(context),
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
         features={name: options["type"] for name, options in resolved["features"].items()},
@@ -111,12 +100,7 @@ def content(context: StepContext) -> ReportContent:
         notes=[
             *behaviour_note(outcomes),
             *(f"The bundle was started and did not do: {fault}." for fault in _served_faults(context)),
-            *resolved["notes"],
-            *split["notes"],
-            *context.read("table", "info.json")["notes"],
-            *([_VALIDATION] if "validation" in metrics["metrics"] else []),
-            *_monotone_notes(task, assembly["monotone"]),
-            *_reading_notes(assembly["inputs"]),
+            *notes(context),
         ],
         tests=outcomes,
         steps=_steps(context),
@@ -132,6 +116,40 @@ def content(context: StepContext) -> ReportContent:
         **_explanation(context),
         **shown,
     )
+
+
+def notes(context: StepContext) -> list[str]:
+    """What the steps before found worth saying."""
+    assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
+    has_validation = "validation" in context.read("evaluate", "metrics.json")["metrics"]
+    return [
+        *context.read("profile", "features.json")["notes"],
+        *context.read("split", "split.json")["notes"],
+        *context.read("table", "info.json")["notes"],
+        *([_VALIDATION] if has_validation else []),
+        *_monotone_notes(task, assembly["monotone"]),
+        *_reading_notes(assembly["inputs"]),
+    ]
+
+
+def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What metrics.json holds, as fields of the page's content."""
+    return {
+        "primary": metrics["primary"],
+        "metrics": {part: scores(found) for part, found in metrics["metrics"].items()},
+        "intervals": metrics["intervals"],
+        "baselines": {
+            part: {name: scores(found) for name, found in baselines.items()}
+            for part, baselines in metrics["baselines"].items()
+        },
+        "threshold": metrics["threshold"] or 0.5,
+        "slices": [
+            SliceResult(item["slice"], item["rows"], scores(item["metrics"]), _pair(item["interval"]))
+            for item in metrics["slices"]
+        ],
+        "interval": _interval(metrics["interval"]),
+    }
 
 
 def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
@@ -279,20 +297,7 @@ def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any
             ]
         }
     board = context.read("leaderboard", "leaderboard.json")
-    members = [
-        MemberResult(
-            name=item["name"],
-            weight=item["weight"],
-            seconds=_seconds(context, item["name"]),
-            loss=item["loss"],
-            score=item.get("score"),
-            interval=item.get("interval"),
-            size=item.get("bytes"),
-            latency=item["microseconds"] / 1e6 if "microseconds" in item else None,
-            reason=item["reason"] or "",
-        )
-        for item in board["candidates"]
-    ]
+    members = [member_result(item, _seconds(context, item["name"])) for item in board["candidates"]]
     return {"members": members, "blend_loss": board["blend_loss"]}
 
 
@@ -316,26 +321,45 @@ def _gates(context: StepContext) -> dict[str, Any]:
     return {"gates": gates, "champion": found["champion"]}
 
 
+def member_result(item: Mapping[str, Any], seconds: float | None) -> MemberResult:
+    """A candidate of leaderboard.json as a row of the page."""
+    return MemberResult(
+        name=item["name"],
+        weight=item["weight"],
+        seconds=seconds,
+        loss=item["loss"],
+        score=item.get("score"),
+        interval=item.get("interval"),
+        size=item.get("bytes"),
+        latency=item["microseconds"] / 1e6 if "microseconds" in item else None,
+        reason=item["reason"] or "",
+    )
+
+
 def _conversions(context: StepContext) -> list[ConversionResult]:
     found = []
     for role in context.inputs:
         if not role.startswith("convert.") or skip_reason(context.inputs[role]) is not None:
             continue
-        item = Conversion.model_validate(context.read(role, RESULT))
-        about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}
-        if item.bytes:
-            about["size"] = item.bytes
-        if (parity := item.parity) is not None:
-            about |= {
-                "rows": parity.rows,
-                "largest": parity.max_difference,
-                "mean": parity.mean_difference,
-                "tolerance": parity.tolerance,
-                "disagreements": parity.disagreements,
-                "latency": parity.microseconds / 1e6,
-            }
-        found.append(ConversionResult(**about))
+        found.append(conversion_result(Conversion.model_validate(context.read(role, RESULT))))
     return found
+
+
+def conversion_result(item: Conversion) -> ConversionResult:
+    """A conversion as a row of the page."""
+    about: dict[str, Any] = {"name": item.name, "status": item.status, "reason": item.reason}
+    if item.bytes:
+        about["size"] = item.bytes
+    if (parity := item.parity) is not None:
+        about |= {
+            "rows": parity.rows,
+            "largest": parity.max_difference,
+            "mean": parity.mean_difference,
+            "tolerance": parity.tolerance,
+            "disagreements": parity.disagreements,
+            "latency": parity.microseconds / 1e6,
+        }
+    return ConversionResult(**about)
 
 
 def _seconds(context: StepContext, member: str) -> float:
@@ -359,8 +383,9 @@ def _provenance(context: StepContext, assembly: dict[str, Any], split: dict[str,
     }
 
 
-def _scores(scores: dict[str, float | None]) -> dict[str, float]:
-    return {name: float("nan") if value is None else value for name, value in scores.items()}
+def scores(found: Mapping[str, float | None]) -> dict[str, float]:
+    """Metrics of a JSON file, NaN where they are undefined."""
+    return {name: float("nan") if value is None else value for name, value in found.items()}
 
 
 def _pair(bounds: list[float] | None) -> tuple[float, float] | None:

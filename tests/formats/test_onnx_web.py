@@ -9,8 +9,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import onnx
 import pytest
+from chromium import browser
 from tickets import table_rows, train
-from web_runtime import browser, node, runtime
+from web_runtime import node, runtime
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.reading import Reading

@@ -1,4 +1,4 @@
-"""Where tests find Node, onnxruntime-web and a browser; they skip, with the reason, where these are not."""
+"""Where tests find Node and onnxruntime-web; they skip, with the reason, where these are not."""
 
 import os
 import shutil
@@ -54,10 +54,3 @@ def _install(place):
         shutil.rmtree(draft)
     else:
         draft.rename(place)
-
-
-def browser():
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    return pytest.skip("neither Chromium nor Chrome is installed")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import Problem
 from declarative_ml.report.content import MemberResult
+
+if TYPE_CHECKING:
+    from declarative_ml.report.comparison import Comparison as Paired
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,8 @@ class Comparison:
     """Two runs side by side."""
 
     found: Mapping[str, Any]
+    drawn: Paired
+    """What `page` draws."""
 
     @property
     def metrics(self) -> dict[str, dict[str, list[float | None]]]:
@@ -204,7 +210,15 @@ class Comparison:
     @property
     def options(self) -> dict[str, list[Any]]:
         """Dotted path -> [first, second] of every option that differs."""
-        return dict(self.found["options"])
+        return dict(self.found["options"] or {})
+
+    def write(self, path: str | Path) -> Path:
+        """Write the whole comparison as a page of HTML. Returns its path."""
+        from declarative_ml.core.atomic import write_text
+        from declarative_ml.report.compare import render_comparison
+
+        write_text(Path(path), render_comparison(self.drawn))
+        return Path(path)
 
     @property
     def same_model(self) -> bool:
