@@ -10,8 +10,9 @@ from pydantic import Field
 
 from declarative_ml.core.optional import require
 from declarative_ml.formats.base import Format, Original, Rows, Run
-from declarative_ml.formats.lite.core import TREES, Quantize, narrow_cut, no_core, sample_tensors, to_tflite
+from declarative_ml.formats.lite.core import Quantize, narrow_cut, no_core, sample_tensors, to_tflite
 from declarative_ml.formats.lite.preprocessing import read_preprocessing
+from declarative_ml.graph.tree_ensemble import TREES
 
 if TYPE_CHECKING:
     import numpy as np

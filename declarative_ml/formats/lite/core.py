@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Quantize = Literal["none", "float16", "dynamic", "int16", "int8"]
 
-TREES = "TreeEnsemble"
 _FAR = 8.0
 
 
