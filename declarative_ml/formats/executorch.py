@@ -139,14 +139,17 @@ def _program(core: ModelProto, backend: str, max_batch: int) -> bytes:
 
     with _quietly():
         from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir.passes.constant_prop_pass import constant_prop_pass
 
         module = to_torch(without_tree_ensembles(core))
         rows = torch.export.Dim("rows", min=1, max=max_batch)
         examples = tuple(_example(torch, value) for value in core.graph.input)
-        exported = torch.export.export(
-            module, examples, dynamic_shapes={"tensors": tuple({0: rows} for _ in examples)}
-        )
-        edge = to_edge_transform_and_lower(exported, partitioner=_partitioners(backend))
+        shapes = {"tensors": tuple({0: rows} for _ in examples)}
+        exported = torch.export.export(module, examples, dynamic_shapes=shapes)
+        if backend == "portable":
+            # XNNPACK wants `linear` as it is; elsewhere it becomes a product with weights turned, in advance.
+            exported = exported.run_decompositions()
+        edge = to_edge_transform_and_lower(constant_prop_pass(exported), partitioner=_partitioners(backend))
         content: bytes = edge.to_executorch().buffer
     return content
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.formats.lite.encoder_trace import run_encoder
 from declarative_ml.formats.parity import nasty_rows
+from declarative_ml.formats.rewrite.whole_numbers import narrow_ranges
 from declarative_ml.graph.core import Cut, cut
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def to_tflite(
     from declarative_ml.formats.tf.runtime import tensorflow
 
     tf = tensorflow()
-    module = to_tensorflow(core if batch is None else _of_rows(core, batch), lite=True)
+    core = core if batch is None else _of_rows(core, batch)
+    module = to_tensorflow(narrow_ranges(core) if quantize in ("int8", "int16") else core, lite=True)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize != "none":
