@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.formats.lite.encoder_trace import run_encoder
+from declarative_ml.formats.lite.half import with_half_weights
 from declarative_ml.formats.parity import nasty_rows
 from declarative_ml.formats.rewrite.whole_numbers import narrow_ranges
 from declarative_ml.graph.core import Cut, cut
@@ -100,10 +101,8 @@ def to_tflite(
     module = to_tensorflow(narrow_ranges(core) if quantize in ("int8", "int16") else core, lite=True)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize != "none":
+    if quantize in ("dynamic", "int8", "int16"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if quantize in ("int8", "int16"):
         names = [tensor.name.partition(":")[0] for tensor in module.concrete.inputs]
         converter.representative_dataset = lambda: _rows_of(sample, names)
@@ -112,7 +111,7 @@ def to_tflite(
         whole = sets.TFLITE_BUILTINS_INT8 if quantize == "int8" else wide
         converter.target_spec.supported_ops = [whole, sets.TFLITE_BUILTINS]
     content: bytes = converter.convert()
-    return content
+    return with_half_weights(content) if quantize == "float16" else content
 
 
 def _rows_of(sample: Mapping[str, np.ndarray], names: list[str]) -> Iterator[list[np.ndarray]]:
