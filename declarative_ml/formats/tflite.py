@@ -49,7 +49,7 @@ class TFLite(Format):
     @property
     def precision(self) -> float:
         """See Format.precision."""
-        return {"none": 1e-5, "float16": 2e-3, "dynamic": 2e-2, "int16": 4e-2, "int8": 5e-2}[self.quantize]
+        return {"none": 1e-5, "float16": 1e-3, "dynamic": 2e-2, "int16": 4e-2, "int8": 5e-2}[self.quantize]
 
     def refuse(self, original: Original) -> str | None:
         """See Format.refuse."""
@@ -69,6 +69,12 @@ class TFLite(Format):
         if largest > FLOAT16_MAX:
             return f"its weights reach {largest:,.0f}, and float16 ends at {FLOAT16_MAX:,.0f}"
         return None
+
+    def remedy(self, original: Original) -> str:
+        """See Format.remedy."""
+        if self.quantize in ("dynamic", "int8"):
+            return "quantize: int16 is ten times as exact, a `tolerance` under convert allows more"
+        return super().remedy(original)
 
     def write(self, original: Original, folder: Path) -> None:
         """See Format.write."""

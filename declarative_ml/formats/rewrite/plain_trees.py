@@ -39,6 +39,8 @@ class _Forest:
     """Where true and false lead."""
     sets: Sequence[tuple[int, np.ndarray]]
     """Column and members of each split by a set."""
+    missing_inside: np.ndarray
+    """Of each of them, whether NaN takes the true side."""
     weights: np.ndarray
     targets: np.ndarray
     """By tree."""
@@ -146,6 +148,7 @@ def _forest(attributes: dict[str, Any], features: int) -> _Forest:
         threshold,
         (children[0], children[1]),
         sets,
+        left[by_set] != 0,
         weights,
         targets,
         width,
@@ -257,7 +260,11 @@ def _outside_of_sets(write: _Writer, tensor: str, forest: _Forest) -> str:
     starts = write.constant(np.arange(len(forest.sets))[None, :] * values, np.int32)
     place = write.add("Add", [write.add("Cast", [code], to=_INT32), starts])
     found = write.add("Gather", [write.constant(outside.ravel(), np.int8), place])
-    return write.add("Where", [known, write.add("Cast", [found], to=_FLOAT), write.constant(1, np.float32)])
+    unknown = write.constant(1, np.float32)
+    if forest.missing_inside.any():
+        missing = write.constant(~forest.missing_inside[None, :], np.float32)
+        unknown = write.add("Where", [write.add("IsNaN", [value]), missing, unknown])
+    return write.add("Where", [known, write.add("Cast", [found], to=_FLOAT), unknown])
 
 
 _FLOAT, _INT32 = 1, 6

@@ -173,6 +173,12 @@ def _reshape(node: Node) -> Any:
     return value.reshape(wanted)
 
 
+def _sign(node: Node) -> Any:
+    """torch gives 0 for NaN."""
+    value = node.inputs[0]
+    return node.torch.where(node.torch.isnan(value), value, node.torch.sign(value))
+
+
 def _slice(node: Node) -> Any:
     value = node.inputs[0]
     starts, ends, axes, steps = (node.numbers(index) for index in range(1, 5))
@@ -233,7 +239,6 @@ OPERATORS: Mapping[str, Operator] = {
             "Or": "logical_or",
             "Relu": "relu",
             "Sigmoid": "sigmoid",
-            "Sign": "sign",
             "Sin": "sin",
             "Sqrt": "sqrt",
             "Sub": "sub",
@@ -258,6 +263,7 @@ OPERATORS: Mapping[str, Operator] = {
     "ReduceMean": _reduce("mean"),
     "ReduceSum": _reduce("sum"),
     "Reshape": _reshape,
+    "Sign": _sign,
     "Slice": _slice,
     "Softmax": _over_axis("softmax"),
     "Squeeze": _squeeze,
