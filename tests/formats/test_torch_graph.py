@@ -49,7 +49,7 @@ def test_an_operator_gives_what_onnx_runtime_gives(case):
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     if case in SPREADING | {"Gelu", "Gelu tanh"}:
-        finite = np.isfinite(expected).all(axis=1)
+        finite = (np.abs(expected) < 1e30).all(axis=1)
         assert finite.any()
         found, expected = found[finite], expected[finite]
     if expected.dtype.kind == "f":
