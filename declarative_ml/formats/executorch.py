@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from declarative_ml.core.optional import installed
 from declarative_ml.formats.base import Format, Original, Rows, Run
 from declarative_ml.formats.lite.core import no_core
 from declarative_ml.formats.lite.preprocessing import read_preprocessing
@@ -61,6 +62,8 @@ class ExecuTorch(Format):
         """See Format.refuse: texts that the core weighs itself; what has no translation."""
         if reason := no_core(original):
             return reason
+        if self.backend == "xnnpack" and not installed("torchao"):
+            return "backend: xnnpack needs torchao, which is not installed; backend: portable does not"
         core = halves_of(original).core
         if reason := unsupported_trees(core):
             return f"ExecuTorch has no trees, and this model has {reason}"

@@ -39,7 +39,7 @@ def to_torch(model: ModelProto) -> Any:
     nodes = [(node, attributes_of(node)) for node in model.graph.node]
     names = [value.name for value in model.graph.input]
 
-    class Core(torch.nn.Module):
+    class Core(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             for name, array in constants.items():
