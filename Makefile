@@ -45,7 +45,8 @@ test: $(READY)
 	$(PYTEST) $(PARALLEL) -m "not slow"
 
 # Converters that name requirements they do not need, or that cannot be installed any more.
-CONVERTERS := onnx-tf==1.10.0 onnx2tf==1.28.8 tf-keras==2.21.0 onnx-graphsurgeon==0.6.1 sng4onnx==2.0.1 psutil
+CONVERTERS := onnx-tf==1.10.0 onnx2tf==1.28.8 tf-keras==2.21.0 onnx-graphsurgeon==0.6.1 sng4onnx==2.0.1 psutil \
+	executorch==1.5.1 torchao==0.18.0 tabulate==0.10.0 ruamel.yaml==0.19.1
 
 test-all: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(CONVERTERS)

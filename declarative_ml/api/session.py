@@ -238,7 +238,7 @@ def compare(
     from declarative_ml.api import compare as comparing
 
     names = [str(each.record.bundle) if isinstance(each, Run) else each for each in (first, second)]
-    found = comparing.compare(*names, _workspace(_path(spec), store))
+    found = comparing.compare(names[0], names[1], _workspace(_path(spec), store))
     return Comparison(comparing.as_json(found), found)
 
 

@@ -16,6 +16,7 @@ FORMATS: Shelf[Format] = Shelf(
         "openvino": "declarative_ml.formats.openvino:OpenVINO",
         "tensorrt": "declarative_ml.formats.tensorrt:TensorRT",
         "coreml": "declarative_ml.formats.coreml:CoreML",
+        "executorch": "declarative_ml.formats.executorch:ExecuTorch",
         "sql": "declarative_ml.formats.sql:Sql",
         "mlflow": "declarative_ml.formats.mlflow:Mlflow",
     },

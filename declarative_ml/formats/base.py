@@ -100,6 +100,10 @@ class Format(Component):
         """Why this graph cannot become this format, in words for a person; None: it can."""
         return None
 
+    def remedy(self, original: Original) -> str:
+        """What a person can do where the answers differ by more than is allowed."""
+        return "a `tolerance` under convert allows more"
+
     @abstractmethod
     def write(self, original: Original, folder: Path) -> None:
         """Convert into the empty `folder`. Files are small where they can be, and without times or paths."""

@@ -168,8 +168,9 @@ def _attempt(original: Original, wanted: Format, files: Path) -> Conversion:
     if parity.holds:
         return Conversion(**about, status="ok")
     reason = (
-        f"its answers differ from model.onnx by up to {parity.max_difference:.2g}, allowed "
-        f"{parity.tolerance:.2g}; a `tolerance` under convert allows more"
+        f"its answers differ from model.onnx by up to {parity.max_difference:.2g} ({parity.worst}), allowed "
+        f"{parity.tolerance:.2g}; more than that in {parity.beyond:,} of {parity.rows:,} rows; "
+        f"{wanted.remedy(original)}"
     )
     return Conversion(**about, status="differs", reason=reason)
 

@@ -14,6 +14,7 @@ from declarative_ml.formats.base import Format, Original, Run
 from declarative_ml.formats.lite.core import narrow_cut, no_core
 from declarative_ml.formats.onnx import save
 from declarative_ml.formats.onnx_core import ENCODER
+from declarative_ml.graph.tree_ensemble import TREES
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -40,7 +41,7 @@ class CoreML(Format):
 
     def refuse(self, original: Original) -> str | None:
         """See Format.refuse: texts that the core weighs itself, and trees."""
-        if "TreeEnsemble" in original.operators:
+        if TREES in original.operators:
             return "it has trees, and Core ML looks up no tables of truth values; linear and mlp models fit"
         return no_core(original)
 

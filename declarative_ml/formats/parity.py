@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_serializer, field_validator
@@ -32,6 +33,10 @@ class Parity(Section):
     """How many of them are made up: missing, unseen and extreme values."""
     max_difference: float
     mean_difference: float
+    beyond: int = 0
+    """Rows that differ by more than the tolerance."""
+    worst: str = ""
+    """Which row differs most, in words for a person; "" where none differs."""
     disagreements: int
     """Rows whose label differs; 0 for a number."""
     tolerance: float
@@ -69,6 +74,8 @@ def measure(original: Original, run: Run, tolerance: float) -> Parity:
         nasty_rows=len(next(iter(nasty.values()))),
         max_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
+        beyond=int((difference > tolerance).sum()),
+        worst=_where(original, int(difference.argmax())) if difference.max() > 0 else "",
         disagreements=_disagreements(original, expected, found),
         tolerance=tolerance,
         microseconds=_microseconds(run, first),
@@ -87,18 +94,35 @@ def nasty_rows(original: Original) -> dict[str, np.ndarray]:
     import numpy as np
 
     count = len(next(iter(original.rows.values())))
-    kinds = {column.name: column.dtype for column in original.inputs}
-    values = {name: NASTY_NUMBERS if kind == "float32" else NASTY_TEXTS for name, kind in kinds.items()}
-    single = [(name, value) for name in kinds for value in values[name]][:_MOST_NASTY]
+    values, single = _nasty_values(original)
     together = max(len(NASTY_NUMBERS), len(NASTY_TEXTS))
     taken = np.arange(len(single) + together) % max(count, 1)
     made = {name: column[taken].copy() for name, column in original.rows.items()}
     for row, (name, value) in enumerate(single):
         made[name][row, 0] = value
     for number in range(together):
-        for name in kinds:
-            made[name][len(single) + number, 0] = values[name][number % len(values[name])]
+        for name, nasty in values.items():
+            made[name][len(single) + number, 0] = nasty[number % len(nasty)]
     return made
+
+
+def _nasty_values(original: Original) -> tuple[dict[str, Sequence[Any]], list[tuple[str, Any]]]:
+    """What every column is given, and in which order one at a time."""
+    values: dict[str, Sequence[Any]] = {
+        column.name: NASTY_NUMBERS if column.dtype == "float32" else NASTY_TEXTS for column in original.inputs
+    }
+    return values, [(name, value) for name, nasty in values.items() for value in nasty][:_MOST_NASTY]
+
+
+def _where(original: Original, row: int) -> str:
+    made = row - len(next(iter(original.rows.values())))
+    _, single = _nasty_values(original)
+    if made < 0:
+        return "in a real row"
+    if made >= len(single):
+        return "where all columns are made up"
+    name, value = single[made]
+    return f"where {name} is {value!r}"
 
 
 def _differences(original: Original, expected: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.optional import installed, require
 from declarative_ml.formats.base import Format, Original, Rows, Run
 from declarative_ml.graph.core import cut, operators_of
+from declarative_ml.graph.tree_ensemble import TREES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ class SavedModel(Format):
         halves = cut(original.model)
         if halves is None:
             return f"it weighs the terms of texts, and {self.engine} knows no texts; engine: native does"
-        if "TreeEnsemble" in operators_of(halves.core.graph):
+        if TREES in operators_of(halves.core.graph):
             return f"it has trees, and {self.engine} knows no TreeEnsemble; engine: native does"
         if len(original.model.graph.output) > (2 if original.task.is_classification else 1):
             return f"it gives intervals, which {self.engine} is not handed; engine: native converts them"
@@ -81,6 +82,15 @@ class SavedModel(Format):
         if not installed(_MODULES[self.engine]):
             return f"{self.engine} is not installed; engine: native needs nothing but TensorFlow"
         return None
+
+    def remedy(self, original: Original) -> str:
+        """See Format.remedy: no order of adding up what a tree splits is the right one."""
+        if TREES not in original.operators:
+            return super().remedy(original)
+        return (
+            "where the graph computes what a tree splits, TensorFlow adds in another order, and a row on the "
+            "threshold falls to its other side; a `tolerance` under convert allows that"
+        )
 
     def write(self, original: Original, folder: Path) -> None:
         """See Format.write."""

@@ -10,8 +10,10 @@ from pydantic import Field
 
 from declarative_ml.core.optional import require
 from declarative_ml.formats.base import Format, Original, Rows, Run
-from declarative_ml.formats.lite.core import TREES, Quantize, narrow_cut, no_core, sample_tensors, to_tflite
+from declarative_ml.formats.lite.core import Quantize, narrow_cut, no_core, sample_tensors, to_tflite
 from declarative_ml.formats.lite.preprocessing import read_preprocessing
+from declarative_ml.formats.rewrite.smaller import FLOAT16_MAX, large_weights
+from declarative_ml.graph.tree_ensemble import TREES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +49,7 @@ class TFLite(Format):
     @property
     def precision(self) -> float:
         """See Format.precision."""
-        return {"none": 1e-5, "float16": 2e-3, "dynamic": 2e-2, "int16": 4e-2, "int8": 5e-2}[self.quantize]
+        return {"none": 1e-5, "float16": 1e-3, "dynamic": 2e-2, "int16": 4e-2, "int8": 5e-2}[self.quantize]
 
     def refuse(self, original: Original) -> str | None:
         """See Format.refuse."""
@@ -56,7 +58,23 @@ class TFLite(Format):
                 f"it has trees: a threshold that {self.quantize} rounds sends rows to the wrong leaf; "
                 "quantize: none keeps them exact"
             )
-        return no_core(original)
+        reason = no_core(original)
+        return self._nothing_to_round(original) if reason is None and self.quantize == "float16" else reason
+
+    def _nothing_to_round(self, original: Original) -> str | None:
+        weights = large_weights(narrow_cut(original).core, "float16")
+        if not weights:
+            return "nothing would be smaller: no matrix or table of weights is large"
+        largest = min(float(abs(values).max()) for values in weights.values())
+        if largest > FLOAT16_MAX:
+            return f"its weights reach {largest:,.0f}, and float16 ends at {FLOAT16_MAX:,.0f}"
+        return None
+
+    def remedy(self, original: Original) -> str:
+        """See Format.remedy."""
+        if self.quantize in ("dynamic", "int8"):
+            return "quantize: int16 is ten times as exact, a `tolerance` under convert allows more"
+        return super().remedy(original)
 
     def write(self, original: Original, folder: Path) -> None:
         """See Format.write."""

@@ -13,8 +13,9 @@ from declarative_ml.core.optional import require
 from declarative_ml.formats.base import Format, Original, Rows, Run
 from declarative_ml.formats.lite.arena import RUNTIME, needed_arena
 from declarative_ml.formats.lite.c_source import Program
-from declarative_ml.formats.lite.core import TREES, narrow_cut, no_core, sample_tensors, to_tflite
+from declarative_ml.formats.lite.core import narrow_cut, no_core, sample_tensors, to_tflite
 from declarative_ml.formats.lite.preprocessing import Preprocessing, Table, read_preprocessing
+from declarative_ml.graph.tree_ensemble import TREES
 
 if TYPE_CHECKING:
     import numpy as np

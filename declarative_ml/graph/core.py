@@ -56,6 +56,22 @@ def tensors_read(node: Any) -> Iterator[str]:
             yield from (value.name for value in attribute.g.output)
 
 
+def attributes_of(node: Any) -> dict[str, Any]:
+    """A node's attributes by name: tensors and lists of whole numbers as arrays, texts as str."""
+    import numpy as np
+    from onnx import AttributeProto, helper, numpy_helper
+
+    found: dict[str, Any] = {}
+    for item in node.attribute:
+        value = helper.get_attribute_value(item)
+        if item.type == AttributeProto.TENSOR:
+            value = numpy_helper.to_array(value)
+        elif item.type == AttributeProto.INTS:
+            value = np.array(value, dtype=np.int64)
+        found[item.name] = value.decode() if isinstance(value, bytes) else value
+    return found
+
+
 def cut(model: ModelProto) -> Cut | None:
     """Both halves of a graph of ours; None where the core reads raw columns itself (terms of texts), or where
     a column has the name of a tensor between the two."""

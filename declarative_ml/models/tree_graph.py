@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.graph.tree_ensemble import BRANCH_LEQ, BRANCH_MEMBER, SUM, joined_sets
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
     from declarative_ml.graph.onnx_graph import OnnxGraph
-
-BRANCH_LEQ = 0
-BRANCH_MEMBER = 6
-AGGREGATE_SUM = 1
 
 # Bits of LightGBM's decision_type.
 _CATEGORICAL = 1
@@ -129,7 +127,7 @@ def add_tree_ensemble(graph: OnnxGraph, tensor: str, trees: Sequence[Tree], widt
     for number, tree in enumerate(trees):
         columns.append(_as_branching(tree), number % width)
     return graph.add(
-        "TreeEnsemble", [tensor], aggregate_function=AGGREGATE_SUM, n_targets=width, **columns.attributes()
+        "TreeEnsemble", [tensor], aggregate_function=SUM, n_targets=width, **columns.attributes()
     )
 
 
@@ -156,7 +154,7 @@ class _Columns:
 
     def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {}
-        self._members: list[float] = []
+        self._sets: list[np.ndarray] = []
         self._nodes = 0
         self._leaves = 0
 
@@ -178,9 +176,7 @@ class _Columns:
             parts[f"nodes_{side}nodeids"] = np.where(child < 0, ~child + self._leaves, child + self._nodes)
         for name, values in parts.items():
             self._parts.setdefault(name, []).append(values)
-        for item in tree.members:
-            if item is not None:
-                self._members += [*item.tolist(), float("nan")]
+        self._sets += [members for members in tree.members if members is not None]
         self._nodes += len(tree.feature)
         self._leaves += len(tree.leaf)
 
@@ -197,7 +193,6 @@ class _Columns:
                 found[name] = numpy_helper.from_array(joined.astype(dtypes[name]), name)
             else:
                 found[name] = joined.astype(np.int64).tolist()
-        if self._members:
-            sets = np.array(self._members, dtype=np.float32)
-            found["membership_values"] = numpy_helper.from_array(sets, "membership_values")
+        if self._sets:
+            found["membership_values"] = numpy_helper.from_array(joined_sets(self._sets), "membership_values")
         return found

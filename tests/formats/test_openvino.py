@@ -7,7 +7,7 @@ from tickets import train
 
 from declarative_ml.formats.openvino import OpenVINO
 from declarative_ml.formats.parity import measure
-from declarative_ml.models.tree_graph import AGGREGATE_SUM
+from declarative_ml.graph.tree_ensemble import SUM
 
 pytest.importorskip("openvino")
 
@@ -57,7 +57,7 @@ def test_trees_that_cannot_be_spelled_out_are_refused(tickets):
     model.CopyFrom(whole.model)
     node = next(node for node in model.graph.node if node.op_type == "TreeEnsemble")
     aggregate = next(attribute for attribute in node.attribute if attribute.name == "aggregate_function")
-    assert aggregate.i == AGGREGATE_SUM
+    assert aggregate.i == SUM
     aggregate.i = 3
     reason = OpenVINO().refuse(replace(whole, content=model.SerializeToString()))
     assert reason == "OpenVINO has no trees, and this model has trees whose leaves are not summed"

@@ -34,7 +34,7 @@ def grown(random, splits, sets):
         gain=np.ones(splits),
         threshold=np.where(by_set, 0.0, random.normal(size=splits).round(1)),
         members=members,
-        missing_left=(random.random(splits) < 0.5) & ~by_set,
+        missing_left=random.random(splits) < 0.5,
         left=np.array(children[0::2]),
         right=np.array(children[1::2]),
         leaf=random.normal(size=splits + 1),

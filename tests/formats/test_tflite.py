@@ -1,6 +1,7 @@
 """TensorFlow Lite: small real bundles converted, run in LiteRT, and held against model.onnx."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,8 @@ from declarative_ml.formats.lite.core import narrow_cut
 from declarative_ml.formats.parity import expected_of, measure
 from declarative_ml.formats.tflite import ENCODER, MODEL, PREPROCESSING, TFLite
 from declarative_ml.scoring.session import open_session
+
+ENSEMBLE = {"type": "ensemble", "members": ["linear", {"type": "mlp", "epochs": 8}]}
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("ai_edge_litert")
@@ -55,7 +58,6 @@ def test_float32_is_equal_on_real_and_nasty_rows(trained, tmp_path, target, mode
         ("dynamic", "mlp", "spent"),
         ("int8", "mlp", "spent"),
         ("int16", "mlp", "spent"),
-        pytest.param("float16", "linear", "stays", marks=pytest.mark.slow),
         ("int8", "linear", "stays"),
     ],
 )
@@ -71,6 +73,54 @@ def test_smaller_numbers_stay_within_what_they_promise(trained, tmp_path, quanti
         assert (tmp_path / MODEL).stat().st_size < 0.6 * (plain / MODEL).stat().st_size
     if quantize.startswith("int"):
         assert "QUANTIZE" in wanted.facts(tmp_path)["operators"]
+
+
+def test_float16_keeps_what_is_beyond_its_range(trained, tmp_path):
+    """The scale of a price is no weight: TensorFlow's own rounding cuts it at 65,504."""
+    original = trained("spent", "mlp", ())
+    model = type(original.model)()
+    model.CopyFrom(original.model)
+    scale = [node for node in model.graph.node if node.op_type == "Mul"][-1].input[1]
+    _, least, most = [node for node in model.graph.node if node.op_type == "Clip"][-1].input
+    for tensor in model.graph.initializer:
+        if tensor.name in (new := {scale: 1e6, least: -1e9, most: 1e9}):
+            value = np.array(new[tensor.name], dtype=np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+    large = replace(original, content=model.SerializeToString())
+    assert np.abs(expected_of(large, large.rows)).max() > 65_504
+    wanted = TFLite(quantize="float16")
+    parity = measure(large, converted(wanted, large, tmp_path), wanted.precision)
+    assert parity.holds, parity
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "reason"),
+    [
+        ("stays", "linear", "nothing would be smaller: no matrix or table of weights is large"),
+        ("spent", "mlp", "its weights reach 1,000,000, and float16 ends at 65,504"),
+    ],
+)
+def test_float16_is_refused_where_nothing_can_be_rounded(trained, target, model, reason):
+    original = trained(target, model, () if model == "mlp" else ("seen",))
+    if model == "mlp":
+        changed = type(original.model)()
+        changed.CopyFrom(original.model)
+        for tensor in changed.graph.initializer:
+            if len(tensor.dims) == 2 and tensor.data_type == onnx.TensorProto.FLOAT:
+                values = onnx.numpy_helper.to_array(tensor).copy()
+                values.ravel()[0] = 1e6
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        original = replace(original, content=changed.SerializeToString())
+    assert TFLite(quantize="float16").refuse(original) == reason
+
+
+def test_int8_holds_for_an_ensemble_that_shares_its_inputs(trained, tmp_path):
+    """One member clips what the other takes as it is: one range for both would cut the latter's."""
+    original = trained("kind", ENSEMBLE)
+    wanted = TFLite(quantize="int8")
+    parity = measure(original, converted(wanted, original, tmp_path), wanted.precision)
+    assert parity.max_difference < 0.1, parity
+    assert parity.worst.startswith(("in a real row", "where "))
 
 
 @pytest.mark.parametrize(("quantize", "name"), [("none", "tflite"), ("int8", "tflite-int8")])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.formats.lite.encoder_trace import run_encoder
+from declarative_ml.formats.lite.half import with_half_weights
 from declarative_ml.formats.parity import nasty_rows
+from declarative_ml.formats.rewrite.whole_numbers import narrow_ranges
 from declarative_ml.graph.core import Cut, cut
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 Quantize = Literal["none", "float16", "dynamic", "int16", "int8"]
 
-TREES = "TreeEnsemble"
 _FAR = 8.0
 
 
@@ -96,13 +97,12 @@ def to_tflite(
     from declarative_ml.formats.tf.runtime import tensorflow
 
     tf = tensorflow()
-    module = to_tensorflow(core if batch is None else _of_rows(core, batch), lite=True)
+    core = core if batch is None else _of_rows(core, batch)
+    module = to_tensorflow(narrow_ranges(core) if quantize in ("int8", "int16") else core, lite=True)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize != "none":
+    if quantize in ("dynamic", "int8", "int16"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if quantize in ("int8", "int16"):
         names = [tensor.name.partition(":")[0] for tensor in module.concrete.inputs]
         converter.representative_dataset = lambda: _rows_of(sample, names)
@@ -111,7 +111,7 @@ def to_tflite(
         whole = sets.TFLITE_BUILTINS_INT8 if quantize == "int8" else wide
         converter.target_spec.supported_ops = [whole, sets.TFLITE_BUILTINS]
     content: bytes = converter.convert()
-    return content
+    return with_half_weights(content) if quantize == "float16" else content
 
 
 def _rows_of(sample: Mapping[str, np.ndarray], names: list[str]) -> Iterator[list[np.ndarray]]:

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.graph.core import attributes_of
+from declarative_ml.graph.tree_ensemble import BRANCH_LEQ, BRANCH_MEMBER, SUM, TREES, member_sets
+
 if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto, NodeProto
 
-TREES = "TreeEnsemble"
-_LEQ, _MEMBER = 0, 6
-_SUM = 1
 _LARGEST = 3.4028234663852886e38
 _MOST_MEMBERS = 1 << 24
 """Sets of values times the largest value: the bytes of their table."""
@@ -39,6 +39,8 @@ class _Forest:
     """Where true and false lead."""
     sets: Sequence[tuple[int, np.ndarray]]
     """Column and members of each split by a set."""
+    missing_inside: np.ndarray
+    """Of each of them, whether NaN takes the true side."""
     weights: np.ndarray
     targets: np.ndarray
     """By tree."""
@@ -60,17 +62,17 @@ def count_splits(model: ModelProto) -> int:
 def unsupported_trees(model: ModelProto) -> str | None:
     """What of the model's trees cannot be spelled out, in words for a person; None: nothing."""
     for node in model.graph.node:
-        if node.op_type == TREES and (reason := _unsupported(_attributes(node))):
+        if node.op_type == TREES and (reason := _unsupported(attributes_of(node))):
             return reason
     return None
 
 
 def _unsupported(attributes: dict[str, Any]) -> str | None:
-    if attributes.get("aggregate_function", _SUM) != _SUM or attributes.get("post_transform", 0) != 0:
+    if attributes.get("aggregate_function", SUM) != SUM or attributes.get("post_transform", 0) != 0:
         return "trees whose leaves are not summed"
-    if not set(attributes["nodes_modes"].tolist()) <= {_LEQ, _MEMBER}:
+    if not set(attributes["nodes_modes"].tolist()) <= {BRANCH_LEQ, BRANCH_MEMBER}:
         return "trees that compare otherwise than by <= or by sets"
-    sets = _member_sets(attributes)
+    sets = member_sets(attributes.get("membership_values"))
     if any((members < 0).any() or (members != members.astype("int64")).any() for members in sets):
         return "trees that split by sets of other values than whole numbers from 0 on"
     if len(sets) * _values(sets) > _MOST_MEMBERS:
@@ -97,38 +99,13 @@ def without_tree_ensembles(model: ModelProto) -> ModelProto:
             nodes.append(node)
             continue
         writer = _Writer(f"//trees_{number}")
-        _spell_out(writer, node, _forest(_attributes(node), widths.get(node.input[0], 0)))
+        _spell_out(writer, node, _forest(attributes_of(node), widths.get(node.input[0], 0)))
         nodes += writer.nodes
         made.graph.initializer.extend(writer.constants)
     del made.graph.node[:]
     made.graph.node.extend(nodes)
     checker.check_model(made)
     return made
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    """The attributes by name, lists and tensors as arrays."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    found: dict[str, Any] = {}
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if isinstance(value, TensorProto):
-            value = numpy_helper.to_array(value)
-        found[attribute.name] = np.array(value) if isinstance(value, list) else value
-    return found
-
-
-def _member_sets(attributes: dict[str, Any]) -> list[np.ndarray]:
-    """The members of each split by a set, in order; NaN ends a set."""
-    import numpy as np
-
-    values = attributes.get("membership_values")
-    if values is None:
-        return []
-    ends = np.flatnonzero(np.isnan(values))
-    return [values[start:end] for start, end in zip([0, *(ends[:-1] + 1)], ends, strict=True)]
 
 
 def _values(sets: Sequence[np.ndarray]) -> int:
@@ -150,7 +127,7 @@ def _forest(attributes: dict[str, Any], features: int) -> _Forest:
     column[:splits] = used + np.where(left != 0, 0, features)
     # No value that a graph of ours compares is infinite, and what stands for NaN must be beyond all others.
     threshold[:splits] = np.clip(attributes["nodes_splits"], -_LARGEST, _LARGEST)
-    by_set = np.flatnonzero(attributes["nodes_modes"] == _MEMBER)
+    by_set = np.flatnonzero(attributes["nodes_modes"] == BRANCH_MEMBER)
     column[by_set] = 2 * features + np.arange(len(by_set))
     threshold[by_set] = 0.5
     children = []
@@ -161,7 +138,7 @@ def _forest(attributes: dict[str, Any], features: int) -> _Forest:
         children.append(child)
     roots = attributes["tree_roots"].astype(np.int32)
     depth, targets = _walk(roots, children, splits, attributes["leaf_targetids"])
-    sets = list(zip(used[by_set].tolist(), _member_sets(attributes), strict=True))
+    sets = list(zip(used[by_set].tolist(), member_sets(attributes.get("membership_values")), strict=True))
     width = int(attributes.get("n_targets", 1))
     return _Forest(
         splits,
@@ -171,6 +148,7 @@ def _forest(attributes: dict[str, Any], features: int) -> _Forest:
         threshold,
         (children[0], children[1]),
         sets,
+        left[by_set] != 0,
         weights,
         targets,
         width,
@@ -282,7 +260,11 @@ def _outside_of_sets(write: _Writer, tensor: str, forest: _Forest) -> str:
     starts = write.constant(np.arange(len(forest.sets))[None, :] * values, np.int32)
     place = write.add("Add", [write.add("Cast", [code], to=_INT32), starts])
     found = write.add("Gather", [write.constant(outside.ravel(), np.int8), place])
-    return write.add("Where", [known, write.add("Cast", [found], to=_FLOAT), write.constant(1, np.float32)])
+    unknown = write.constant(1, np.float32)
+    if forest.missing_inside.any():
+        missing = write.constant(~forest.missing_inside[None, :], np.float32)
+        unknown = write.add("Where", [write.add("IsNaN", [value]), missing, unknown])
+    return write.add("Where", [known, write.add("Cast", [found], to=_FLOAT), unknown])
 
 
 _FLOAT, _INT32 = 1, 6

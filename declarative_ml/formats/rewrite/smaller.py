@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 LARGE = 1024
 """Weights of a matrix from which on the nodes around it cost less than is won."""
-_FLOAT16_MAX = 65_504.0
+FLOAT16_MAX = 65_504.0
+"""The largest number that float16 has."""
 _MATRICES = frozenset({"MatMul", "Gemm"})
 
 
@@ -59,7 +60,7 @@ def with_float16_weights(model: ModelProto) -> ModelProto:
     casts = []
     for tensor in made.graph.initializer:
         values = weights.get(tensor.name)
-        if values is None or not np.all(np.abs(values) <= _FLOAT16_MAX):
+        if values is None or not np.all(np.abs(values) <= FLOAT16_MAX):
             continue
         half = f"{tensor.name}_half"
         casts.append(helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.formats.sqltext.expressions import Expression, chained, literal, number
 from declarative_ml.formats.sqltext.values import Values, shortest
+from declarative_ml.graph.tree_ensemble import BRANCH_MEMBER, member_sets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 _OPERATORS = ("<=", "<", ">=", ">", "=", "<>")
 """By the number of a node's mode."""
 _OPPOSITES = (">", ">=", "<", "<=", "<>", "=")
-_MEMBER = 6
 
 
 def add_trees(values: Values, tensor: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
@@ -48,15 +48,18 @@ class _Trees:
             self._names.append(values.text(value, "float32"))
         arrays = {
             name: numpy_helper.to_array(options[name]).tolist() if name in options else []
-            for name in ("nodes_modes", "nodes_splits", "leaf_weights", "membership_values")
+            for name in ("nodes_modes", "nodes_splits", "leaf_weights")
         }
         self._options = options
         self._modes: list[int] = arrays["nodes_modes"]
         self._splits: list[float] = arrays["nodes_splits"]
         self._weights: list[float] = arrays["leaf_weights"]
         self._missing = options.get("nodes_missing_value_tracks_true") or [0] * len(self._modes)
-        sets = _sets(arrays["membership_values"])
-        self._members = {node: next(sets) for node, mode in enumerate(self._modes) if mode == _MEMBER}
+        members = options.get("membership_values")
+        sets = iter(member_sets(None if members is None else numpy_helper.to_array(members)))
+        self._members = {
+            node: next(sets).tolist() for node, mode in enumerate(self._modes) if mode == BRANCH_MEMBER
+        }
 
     def targets(self, root: int) -> list[int]:
         """The targets that a tree's leaves add to."""
@@ -115,23 +118,12 @@ class _Trees:
         then, other = self._child(node, "true"), self._child(node, "false")
         turned = bool(self._missing[node])
         mode = self._modes[node]
-        if mode == _MEMBER:
+        if mode == BRANCH_MEMBER:
             listed = ", ".join(number(value) for value in self._members[node])
             test = f" {'NOT ' if turned else ''}IN ({listed}) THEN "
         else:
             test = f" {(_OPPOSITES if turned else _OPERATORS)[mode]} {_split(self._splits[node], mode)} THEN "
         return "CASE WHEN ", feature, test, *((other, then) if turned else (then, other))
-
-
-def _sets(flat: list[float]) -> Iterator[list[float]]:
-    """The member lists, each ended by NaN."""
-    members: list[float] = []
-    for value in flat:
-        if value != value:
-            yield members
-            members = []
-        else:
-            members.append(value)
 
 
 def _split(value: float, mode: int) -> str:

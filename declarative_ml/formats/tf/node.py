@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.graph.core import attributes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,9 +100,8 @@ class Translation:
         if node.op_type not in self.operators:
             raise DataError(f"TensorFlow: no translation of the operator {node.op_type}")
         inputs = [self.values[name] if name else None for name in node.input]
-        attributes = {item.name: _attribute(item) for item in node.attribute}
         return self.operators[node.op_type](
-            Node(self.tf, node.op_type, inputs, attributes, len(node.output), self)
+            Node(self.tf, node.op_type, inputs, attributes_of(node), len(node.output), self)
         )
 
     def _constant(self, tensor: Any) -> np.ndarray:
@@ -112,15 +112,3 @@ class Translation:
         if self.lite and array.dtype == np.int64:
             array = np.clip(array, _LEAST_INT32, _MOST_INT32).astype(np.int32)
         return array
-
-
-def _attribute(item: Any) -> Any:
-    import numpy as np
-    from onnx import AttributeProto, helper, numpy_helper
-
-    if item.type == AttributeProto.TENSOR:
-        return numpy_helper.to_array(item.t)
-    if item.type == AttributeProto.INTS:
-        return np.array(item.ints, dtype=np.int64)
-    value = helper.get_attribute_value(item)
-    return value.decode() if isinstance(value, bytes) else value

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.graph.tree_ensemble import AVERAGE, BRANCH_LEQ, BRANCH_MEMBER, SUM, member_sets
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -22,8 +24,6 @@ TREES_AT_ONCE = 256
 """Trees that walk together: bounds memory to some 8 kB for every row."""
 _LARGEST = 3.4028234663852886e38
 _LARGEST_MEMBER = 1 << 20
-_SUM, _AVERAGE = 1, 0
-_LEQ, _MEMBER = 0, 6
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class _Block:
 def tree_ensemble(node: Node) -> Any:
     """Add the trees' leaves up: float32 [N, n_targets] of [N, F]."""
     attributes = node.attributes
-    aggregate = attributes.get("aggregate_function", _SUM)
-    if aggregate not in (_SUM, _AVERAGE):
+    aggregate = attributes.get("aggregate_function", SUM)
+    if aggregate not in (SUM, AVERAGE):
         raise node.refuse(f"aggregate_function {aggregate}")
     if attributes.get("post_transform", 0):
         raise node.refuse(f"post_transform {attributes['post_transform']}")
@@ -75,7 +75,7 @@ def tree_ensemble(node: Node) -> Any:
         with tf.control_dependencies(after):
             found = _walk(node, block, table, forest)
         total = found if total is None else total + found
-    if aggregate == _AVERAGE:
+    if aggregate == AVERAGE:
         total = total / tf.constant(len(forest.roots), tf.float32)
     return total
 
@@ -90,18 +90,19 @@ class _Columns:
         attributes = node.attributes
         self.features: np.ndarray = attributes["nodes_featureids"]
         self.modes: np.ndarray = attributes["nodes_modes"]
-        other = set(np.unique(self.modes).tolist()) - {_LEQ, _MEMBER}
+        other = set(np.unique(self.modes).tolist()) - {BRANCH_LEQ, BRANCH_MEMBER}
         if other:
             raise node.refuse(f"a split of mode {min(other)}")
         zeros = np.zeros(len(self.features), dtype=np.int64)
         self.tracks = np.asarray(attributes.get("nodes_missing_value_tracks_true", zeros)) != 0
-        self.sets = _member_sets(attributes.get("membership_values"))
+        values = attributes.get("membership_values")
+        self.sets = [np.unique(members) for members in member_sets(values)]
 
     def of_splits(self) -> tuple[np.ndarray, np.ndarray]:
         """Column and threshold of every split."""
         import numpy as np
 
-        simple = self.modes == _LEQ
+        simple = self.modes == BRANCH_LEQ
         self.down = np.unique(self.features[simple & self.tracks])
         self.plain = np.unique(self.features[simple & ~self.tracks])
         column = np.zeros(len(self.features), dtype=np.int64)
@@ -118,7 +119,7 @@ class _Columns:
         import numpy as np
 
         asked: dict[int, dict[tuple[bytes, bool], int]] = {}
-        places = np.flatnonzero(self.modes == _MEMBER)
+        places = np.flatnonzero(self.modes == BRANCH_MEMBER)
         for place, members in zip(places, self.sets, strict=True):
             of_feature = asked.setdefault(int(self.features[place]), {})
             of_feature.setdefault((members.tobytes(), bool(self.tracks[place])), len(of_feature))
@@ -170,16 +171,6 @@ def _take(tf: Any, values: Any, columns: np.ndarray) -> Any:
     if values.shape[1] == len(columns) and np.array_equal(columns, np.arange(len(columns))):
         return values
     return tf.gather(values, columns.astype(np.int32), axis=1)
-
-
-def _member_sets(values: np.ndarray | None) -> list[np.ndarray]:
-    """The sets in the order of the splits that ask for them: NaN ends each."""
-    import numpy as np
-
-    if values is None:
-        return []
-    ends = np.flatnonzero(np.isnan(values))
-    return [np.unique(part[~np.isnan(part)]) for part in np.split(values, ends + 1)[: len(ends)]]
 
 
 def _forest(attributes: Mapping[str, Any], splits: tuple[np.ndarray, np.ndarray]) -> _Forest:

@@ -1,0 +1,1 @@
+"""The core of a graph as a torch module."""
