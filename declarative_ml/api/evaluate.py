@@ -97,6 +97,6 @@ def _truth(bundle: Bundle, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarra
 
 def _scores(bundle: Bundle, truth: np.ndarray, answer: np.ndarray) -> dict[str, float | None]:
     task = bundle.manifest.task
-    threshold = bundle.manifest.threshold or 0.5
+    threshold = 0.5 if bundle.manifest.threshold is None else bundle.manifest.threshold
     found = {name: score(name, task, truth, answer, threshold=threshold) for name in default_metrics(task)}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -14,6 +14,7 @@ from declarative_ml.engines.local import RunResult
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.code import code_digests
 from declarative_ml.planner.keys import step_key
+from declarative_ml.report.card_facts import CARD, FACTS
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.lock import entries
 from declarative_ml.spec.run_lock import Environment, LockedData, LockedStep, RunLock
@@ -23,7 +24,8 @@ from declarative_ml.store.bundle import MANIFEST
 from declarative_ml.store.store import Store
 
 _SHOWN = frozenset({"report", "leaderboard"})
-"""What is for the eye, and holds times that were measured."""
+_TOLD = frozenset({CARD, FACTS})
+"""What is for people: steps and files that hold times that were measured, and the names of files."""
 
 
 def lock_of(
@@ -82,7 +84,8 @@ def made_by(outcome: RunResult, store: Store, steps: Iterable[Step]) -> Made:
     folders = {step.id: store.path(outcome.actions[step.id].digest) for step in steps}
     if "package" in folders:
         manifest = read_json(folders["package"] / MANIFEST)
-        made.model_digest, made.files = manifest["model_digest"], manifest["files"]
+        made.model_digest = manifest["model_digest"]
+        made.files = {name: digest for name, digest in manifest["files"].items() if name not in _TOLD}
         made.metrics = manifest["metrics"]
     if "split" in folders:
         made.fingerprint = read_json(folders["split"] / "split.json")["fingerprint"]
@@ -100,7 +103,7 @@ def _step(step: Step, outcome: RunResult, folder: Path, files: Mapping[str, str]
     if step.kind == "train" and not (folder / SKIPPED).exists():
         work = read_json(folder / "train.json")["work"]
     return LockedStep(
-        digest=_shipped(step, files) if step.kind == "convert" else action.digest,
+        digest=_shipped(step, files) if step.kind in ("convert", "package") else action.digest,
         skipped=action.detail if action.status == "skipped" else None,
         work=work,
         pinned=action.pinned,
@@ -109,8 +112,8 @@ def _step(step: Step, outcome: RunResult, folder: Path, files: Mapping[str, str]
 
 
 def _shipped(step: Step, files: Mapping[str, str]) -> str:
-    """A conversion's artifact also holds how long a row took; what ships does not."""
-    prefix = f"formats/{step.id.removeprefix('convert.')}/"
+    """The artifacts of these steps also hold how long a row took; what they ship does not."""
+    prefix = f"formats/{step.id.removeprefix('convert.')}/" if step.kind == "convert" else ""
     return digest_json({name: digest for name, digest in files.items() if name.startswith(prefix)})
 
 

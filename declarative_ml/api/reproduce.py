@@ -130,13 +130,14 @@ def needed_for(plan: Plan, wanted: Iterable[str]) -> Plan:
 
 def compared(plan: Plan) -> set[str]:
     """The steps that must come out the same: those that the bundle is made of. What only decides whether the
-    model is let out is not among them: a champion may be another one by now."""
+    model is let out is not among them: a champion may be another one by now, and gates measure times."""
     ids = {step.id for step in plan.steps}
     if "package" not in ids:
         return ids
     found = {"package"}
     for needed in plan["package"].inputs.values():
-        found |= {needed} if plan[needed].kind == "convert" else plan.upstream(needed)
+        if plan[needed].kind != "gate":
+            found |= {needed} if plan[needed].kind == "convert" else plan.upstream(needed)
     return found
 
 

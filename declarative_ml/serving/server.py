@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ from declarative_ml.serving.service import Service
 from declarative_ml.spec.service import Serve
 from declarative_ml.store.bundle import Bundle
 
+_BACKLOG = 2048
+"""Connections that wait to be taken."""
 _SETTINGS = "DML_SERVING"
 """The environment variable by which workers learn what to serve. It names secrets, and holds none."""
 
@@ -60,6 +62,8 @@ def serve(
     options = settings.options
     alone = options.workers == 1
     application = build(settings)
+    listening = _bound(options)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         application if alone else f"{__name__}:worker",
         factory=not alone,
@@ -69,14 +73,13 @@ def serve(
         http=Connection,
         ws="none",
         lifespan="on",
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=seconds_of(options.timeout),
         timeout_graceful_shutdown=seconds_of(options.timeout) + 10,
     )
-    listening = _bound(config)
     told(application, _address(listening))
     os.environ[_SETTINGS] = settings.model_dump_json()
     if not alone:
@@ -115,18 +118,18 @@ def worker() -> Application:
     return build(Settings.model_validate_json(os.environ[_SETTINGS]))
 
 
-def _bound(config: Any) -> socket.socket:
+def _bound(options: Serve) -> socket.socket:
     """The socket to listen on. uvicorn would end the process where the port is taken."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((config.host, config.port))
-        listening.listen(config.backlog)
+        listening.bind((options.host, options.port))
+        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror or error}",
+            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}",
             hint="--port chooses another port",
         ) from error
     listening.set_inheritable(True)

@@ -41,7 +41,7 @@ def run(context: StepContext) -> None:
 
     assembly = context.read("assemble", "assembly.json")
     task = Task.model_validate(assembly["task"])
-    threshold = assembly["threshold"] or 0.5
+    threshold = 0.5 if assembly["threshold"] is None else assembly["threshold"]
     names = metric_names(task, context.params["metric"], context.params["metrics"])
     order = np.load(context.inputs["split"] / "order.npy")
     part = np.load(context.inputs["split"] / "part.npy")

@@ -93,7 +93,8 @@ class Court:
         self.context = context
         self.assembly = context.read("assemble", "assembly.json")
         self.task = Task.model_validate(self.assembly["task"])
-        self.threshold = self.assembly["threshold"] or 0.5
+        threshold = self.assembly["threshold"]
+        self.threshold = 0.5 if threshold is None else threshold
         self.seed: int = context.params["seed"]
 
     def judge(self, name: str, gate: Gate) -> GateResult:

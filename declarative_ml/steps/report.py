@@ -143,7 +143,7 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
             part: {name: scores(found) for name, found in baselines.items()}
             for part, baselines in metrics["baselines"].items()
         },
-        "threshold": metrics["threshold"] or 0.5,
+        "threshold": 0.5 if metrics["threshold"] is None else metrics["threshold"],
         "slices": [
             SliceResult(item["slice"], item["rows"], scores(item["metrics"]), _pair(item["interval"]))
             for item in metrics["slices"]

@@ -74,7 +74,7 @@ def write_findings(
             truth=truth[chosen],
             prediction=prediction[chosen],
             primary=measured["primary"],
-            threshold=measured["threshold"] or 0.5,
+            threshold=0.5 if measured["threshold"] is None else measured["threshold"],
             seed=context.params["seed"],
             champion=None if champion is None else champion(rows[chosen]),
         )

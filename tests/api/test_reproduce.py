@@ -24,6 +24,8 @@ from declarative_ml.steps.cost import Cost
 from declarative_ml.store.bundle import Bundle, zip_bundle
 
 Run = Callable[..., Any]
+LOOKED_AT = ("report", "track", "segments", "verify")
+"""Steps that no bundle is made of."""
 TIME = {"cpu": 1, "time": "10m"}
 THREE = {"method": "random", "folds": 3}
 
@@ -144,7 +146,7 @@ def test_both_forms_of_the_lock_say_the_same(flowers: Run, run: Run) -> None:
     assert yaml.safe_load(text)["spec"]["description"] == "no: 1e3, 0x1f"
     assert str(report.folder) not in text
     assert lock_of(report).data["acquire.source"].model_dump()["rows"] == 90
-    order = [state.step.id for state in report.states if state.step.kind not in ("report", "track")]
+    order = [state.step.id for state in report.states if state.step.kind not in LOOKED_AT]
     assert list(lock_of(report).steps) == order, "as in the plan, so that the first that differs is the first"
 
 

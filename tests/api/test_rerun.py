@@ -11,7 +11,7 @@ import pytest
 from declarative_ml.api.run import RunReport
 
 SHIPPED = {"package", "verify", "report"}
-JUDGED = {"evaluate", *SHIPPED}
+JUDGED = {"evaluate", "segments", *SHIPPED}
 
 
 def _ran(report: RunReport) -> set[str]:

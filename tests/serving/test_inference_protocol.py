@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Client
 from jsonschema import Draft4Validator
+from service_client import Client
 
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.serving.exchange import Limits

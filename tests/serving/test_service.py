@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Client
+from service_client import Client
 
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.serving.exchange import Limits

@@ -27,8 +27,6 @@ _CASES = [
     ("deploy: {}", "DML013", "deploy", "'deploy' is not available in this version", "delete it"),
     ("resources: {memory: 2Gi}", "DML013", "resources.memory", "'memory' in resources is not available",
          "delete it"),
-    ("evaluate: {gates: {}}", "DML013", "evaluate.gates", "'gates' in evaluate is not available",
-         "delete it"),
     ("model: tabm", "DML013", "model.type", "model: type 'tabm' is not available in this version",
      "choose auto, linear, lightgbm, xgboost, extra_trees, mlp or ensemble"),
     ("resources: {time: 2 minutes}", "DML018", "resources.time",
