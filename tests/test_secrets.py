@@ -46,7 +46,7 @@ def found_in(folder: Path) -> list[Path]:
 def test_every_secret_of_the_spec_is_known_here() -> None:
     """A new Secret field belongs into the test below."""
     secrets = {(model.__name__, name) for model in branches_below(Spec) for name in _secrets_of(model)}
-    assert secrets == {("SqlSource", "url")}
+    assert secrets == {("SqlSource", "url"), ("Serve", "token")}
 
 
 @pytest.mark.parametrize("reference", ["${env:DML_TEST_URL}", "${file:../vault/url}"])
@@ -71,7 +71,9 @@ def test_a_secret_is_nowhere(
         "data": {"source": source},
         "target": "kind",
         "model": "linear",
+        "serve": {"token": "${env:DML_TEST_TOKEN}"},
     }
+    monkeypatch.setenv("DML_TEST_TOKEN", f"token-{VALUE}")
     spec["explain"] = {"rows": 5, "background": 5}
     Path("spec.yaml").write_text(json.dumps(spec))
     Path("other.yaml").write_text(json.dumps({**spec, "seed": 7}))

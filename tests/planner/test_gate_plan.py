@@ -31,9 +31,13 @@ def plan(tmp_path: Path) -> Callable[..., Plan]:
 
 def test_what_lets_the_model_out_waits_for_the_gates(plan: Callable[..., Plan]) -> None:
     built = plan({"gates": GATE}, convert=["onnx"], track=True)
-    assert [step.id for step in built.steps if "gate" in step.inputs] == ["convert.onnx", "report", "track"]
+    assert [step.id for step in built.steps if "gate" in step.inputs] == [
+        "convert.onnx",
+        "package",
+        "report",
+        "track",
+    ]
     assert all(step.inputs["gate"] == "gate" for step in built.steps if "gate" in step.inputs)
-    assert "gate" not in built["package"].inputs, "a verdict is no part of the model"
     assert built["gate"].inputs["evaluate"] == "evaluate" and "champion" not in built["gate"].inputs
     assert built["gate"].params["gates"] == GATE
     order = [step.id for step in built.ordered()]
