@@ -51,9 +51,8 @@ def command(
 def _greeting(names: list[str], address: str) -> str:
     lines: list[Any] = [
         f"serving {', '.join(names)} at {address}",
-        f"  try it      {address}/",
         f"  predict     POST {address}/predict",
-        f"  documents   {address}/docs",
+        f"  document    {address}/openapi.json",
         "stop with Ctrl-C",
     ]
     return "\n".join(lines)
