@@ -45,7 +45,7 @@ def command(
 
     serve(models, options, profile=profile, overrides=overrides, store=store, told=told)
     if not quiet:
-        click.echo("stopped: every request that had begun was answered", err=True)
+        click.echo("stopped", err=True)
 
 
 def _greeting(names: list[str], address: str) -> str:

@@ -55,8 +55,8 @@ class Service:
             )
 
     def require_room(self) -> None:
-        """Raise Refusal 503 when as many requests are inside as may be."""
-        if self.inside >= self.limits.waiting:
+        """Raise Refusal 503 when more requests are inside, this one counted, than may be."""
+        if self.inside > self.limits.waiting:
             raise Refusal(503, "too many requests at once", hint="try again in a second", headers=_AGAIN)
 
     def close(self) -> None:

@@ -200,7 +200,7 @@ def test_limits(client_of: Callable[..., Client], rows: list[dict[str, Any]], ro
     assert small.post("/predict", {"rows": [row]}).status == 503
     assert small.post("/predict", {"rows": [row]}).headers["retry-after"] == "1"
     assert small.get("/healthz").status == 200
-    small.application.service.limits = Limits(body_bytes=2048, rows=3)
+    small.application.service.limits = Limits(body_bytes=2048, rows=3, waiting=1)
     assert small.post("/predict", {"rows": [row]}).status == 200
     assert small.post("/predict", {"rows": rows[:4]}).status == 413
     assert small.post("/predict", {"rows": rows}).status == 413
