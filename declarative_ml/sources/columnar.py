@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from declarative_ml.core.columns import plain_array
 from declarative_ml.core.errors import DataError
-from declarative_ml.sources.delimited import check_names
+from declarative_ml.sources.delimited import check_names, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,4 +95,6 @@ def _checked(names: list[str], path: Path) -> list[str]:
 
 
 def _damaged(path: Path, kind: str, problem: Exception) -> DataError:
+    if isinstance(problem, PermissionError):
+        return unreadable(path)
     return DataError(f"{path} is not a readable {kind} file: {problem}", hint="check the file and its format")

@@ -26,12 +26,12 @@ _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _MAGIC = {
     b"PAR1": "a Parquet file (format: parquet)",
     b"ARROW1": "an Arrow file (format: arrow)",
-    b"PK\x03\x04": "a zip or Excel file (save the sheet as CSV first)",
+    b"PK\x03\x04": "a zip or Excel file (format: excel)",
     b"\x1f\x8b": "gzip-compressed (give the file the ending .gz)",
     b"\x28\xb5\x2f\xfd": "zstd-compressed (give the file the ending .zst)",
     b"\x89PNG": "an image",
     b"%PDF": "a PDF",
-    b"\xd0\xcf\x11\xe0": "an old Excel file (save the sheet as CSV first)",
+    b"\xd0\xcf\x11\xe0": "an old Excel file (format: excel)",
     b"SQLite format 3": "an SQLite database",
 }
 
@@ -139,16 +139,19 @@ def _stream(
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
+    from declarative_ml.sources.quotes import QuoteWatch, WatchedStream
+
     ragged: list[Any] = []
 
     def on_ragged(row: Any) -> str:
         ragged.append(row)
         return "skip"
 
+    watch = QuoteWatch(path, delimiter, encoding)
     strings = {f"f{place}": pa.string() for place in range(len(names))}
     with pa.input_stream(str(path), compression=_COMPRESSED.get(path.suffix.lower())) as stream:
         reader = arrow_csv.open_csv(
-            stream,
+            WatchedStream(stream, watch),
             read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=block, encoding=encoding, autogenerate_column_names=True
             ),
@@ -157,15 +160,37 @@ def _stream(
             ),
             convert_options=arrow_csv.ConvertOptions(column_types=strings, strings_can_be_null=False),
         )
-        batch = None
-        for batch in _skipped(reader, 1):
-            if ragged:
+        for batch in _without_header(reader, path):
+            if ragged or watch.fault:
                 break
             yield batch.rename_columns(list(names))
+    if watch.fault is not None:
+        raise watch.fault
     if ragged:
         raise _ragged_error(path, ragged, delimiter)
-    if batch is not None:
-        _refuse_open_quote(path, batch)
+
+
+def _without_header(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows after the first one, which names the columns. Raises DataError where it comes again."""
+    import pyarrow.compute as pc
+
+    names: list[str] = []
+    rows = 0
+    for batch in batches:
+        if not names and batch.num_rows:
+            names = [column[0].as_py() for column in batch.columns]
+            batch = batch.slice(1)
+        same = pc.equal(batch.column(0), names[0]) if len(names) > 1 else None
+        if same is not None and pc.any(same).as_py():
+            for place in pc.indices_nonzero(same).to_pylist():
+                if [column[place].as_py() for column in batch.columns] == names:
+                    raise DataError(
+                        f"{path}: row {rows + place + 1:,} is the header once more",
+                        hint="files that were joined keep their headers: take this row out",
+                    )
+        rows += batch.num_rows
+        if batch.num_rows:
+            yield batch
 
 
 def _skipped(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -200,23 +225,8 @@ def _refuse_binary(path: Path, start: bytes, encoding: str) -> None:
     if b"\0" in start and not wide:
         utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
         hint = "set encoding: utf-16" if utf16 else "give the file's real format, or export it as CSV"
-        raise DataError(f"{path} is not delimited text: it holds NUL bytes", hint=hint)
-
-
-def _refuse_open_quote(path: Path, last: pa.RecordBatch) -> None:
-    """Raise DataError when the last cell runs over lines and the file ends without a closing quote."""
-    cell = last.column(last.num_columns - 1)[last.num_rows - 1].as_py()
-    if "\n" not in cell and "\r" not in cell:
-        return
-    tail = b""
-    with open_bytes(path) as stream:
-        while block := stream.read(1 << 20):
-            tail = (tail + block)[-4096:]
-    if not tail.replace(b"\0", b"").rstrip().endswith(b'"'):
-        raise DataError(
-            f"{path}: a quotation mark is opened and never closed; the cell begins with {cell[:40]!r}",
-            hint="close it, or double the quotation marks that belong to the text",
-        )
+        line = start.count(b"\n", 0, start.index(b"\0")) + 1
+        raise DataError(f"{path} is not delimited text: it holds NUL bytes in line {line}", hint=hint)
 
 
 def _ragged_error(path: Path, ragged: Sequence[Any], delimiter: str) -> DataError:
@@ -244,9 +254,16 @@ def _explained(path: Path, encoding: str, problem: Exception, rows: int) -> Data
             f"{path}: the row after row {rows:,} is longer than {LAST_BLOCK >> 20} MB",
             hint="is a quotation mark opened there and never closed?",
         )
+    if isinstance(problem, PermissionError):
+        return unreadable(path)
     if isinstance(problem, (OSError, EOFError)) and (path.suffix.lower() in _COMPRESSED):
         return DataError(f"{path} is damaged or cut short: {text}", hint="fetch or compress the file again")
     return DataError(f"{path} cannot be read: {text}", hint="check the format and the delimiter")
+
+
+def unreadable(path: Path) -> DataError:
+    """That the system does not let us read the file."""
+    return DataError(f"{path} may not be read: permission denied", hint="ask its owner, or run as who may")
 
 
 def _encoding_error(path: Path, encoding: str) -> DataError:

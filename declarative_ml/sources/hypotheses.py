@@ -10,6 +10,7 @@ import numpy as np
 
 from declarative_ml.core.arrow_types import as_mask, cast_or_none, text_buffers
 from declarative_ml.core.dates import parse_dates
+from declarative_ml.core.edges import bytes_table, first_two
 from declarative_ml.core.grammar import MONTHS, TIME, literal
 
 if TYPE_CHECKING:
@@ -44,6 +45,24 @@ _UNIT = (
 )
 _NUMBER_LIKE = rf"^[+-]? ?(?:(?:{_PREFIX}) ?)?[+-]?[.,]?[0-9]"
 _DATE_LIKE = f"^(?:[0-9]{{1,4}}[-/. ]|(?i:{'|'.join(MONTHS)})[A-Za-z]*[. ] ?[0-9])"
+_ZONE = "(?:[Zz]|:[0-9]{2}.*[+-][0-9]{2}:?[0-9]{2})$"
+_AHEAD = "[+-](?:[0-9]{2}:?[0-9]*[1-9]|[0-9]*[1-9][0-9]*:?[0-9]{2})$"
+"""A zone that is not UTC's own, +00:00."""
+_ABROAD = bytes(range(128, 256))
+"""Bytes of letters and signs outside ASCII; one of those, U+017F, is an s where case does not count."""
+_DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+Opening = tuple[np.ndarray, np.ndarray]
+"""Tables [256] of the first and of the second byte of a text."""
+_NUMBER_OPENS: tuple[Opening, ...] = (
+    (bytes_table(_DIGITS + b"+-.,$ " + _ABROAD), bytes_table(range(256))),
+    (bytes_table(_CAPITALS), bytes_table(_CAPITALS + b"$s" + _ABROAD)),
+)
+_DATE_OPENS: tuple[Opening, ...] = (
+    (bytes_table(_DIGITS), bytes_table(_DIGITS + b"-/. ")),
+    (bytes_table(b"jfmasondJFMASOND" + _ABROAD), bytes_table(b"aepucoAEPUCO" + _ABROAD)),
+)
+_BOOLEAN_OPENS: tuple[Opening, ...] = ((bytes_table(b"tTfF"), bytes_table(b"rRaA")),)
+"""Without these the patterns above, and that of true and false, cannot match."""
 _LONGEST = 64
 """Longer texts are neither numbers nor dates."""
 
@@ -99,6 +118,7 @@ class Values:
         self.counts: np.ndarray = counted.field("counts").to_numpy()
         self._column = trimmed
         self._first_row = first_row
+        self._opening: tuple[np.ndarray, np.ndarray] | None = None
 
     def samples(self, mask: np.ndarray) -> list[Sample]:
         """The first values, in row order, of the distinct texts in `mask`."""
@@ -120,6 +140,14 @@ class Values:
             found = pc.match_substring_regex(self.texts.take(pa.array(places)), pattern)
             result[places] = as_mask(found)
         return result
+
+    def opening(self, openings: tuple[Opening, ...]) -> np.ndarray:
+        """Which distinct texts begin with the two bytes of one of these; 0 stands for no byte."""
+        if self._opening is None:
+            self._opening = first_two(self.texts)
+        one, two = self._opening
+        found: np.ndarray = np.logical_or.reduce([first[one] & second[two] for first, second in openings])
+        return found
 
     def shorter_than(self, length: int) -> np.ndarray:
         """Which distinct texts have fewer characters."""
@@ -146,6 +174,8 @@ class TextTally:
         self.counts = Counts()
         self.units: dict[tuple[str, str], Counts] = {}
         self.with_time: set[str] = set()
+        self.zoned = Counts()
+        """Of the moments, how many name a time zone ("zone"), and how many one other than UTC ("ahead")."""
         self.only_day_first: dict[str, int] = defaultdict(int)
         """Date pattern with the day in front -> values that the month-first reading does not fit."""
 
@@ -157,12 +187,13 @@ class TextTally:
             return
         values = Values(trimmed, first_row)
         short = values.shorter_than(_LONGEST)
-        like = values.matching(_NUMBER_LIKE, short)
+        like = values.matching(_NUMBER_LIKE, short & values.opening(_NUMBER_OPENS))
         digits = values.matching(NUMBERS["digits"], like)
         self._count_numbers(values, like, digits)
-        self._count(self.counts, "boolean", values, values.matching("^(?i:true|false)$", short & ~like))
-        self._count_units(values, like & ~digits)
-        self._count_dates(values, short & ~digits)
+        true_or_false = short & ~like & values.opening(_BOOLEAN_OPENS)
+        self._count(self.counts, "boolean", values, values.matching("^(?i:true|false)$", true_or_false))
+        dates = self._count_dates(values, short & ~digits)
+        self._count_units(values, like & ~digits & ~dates)  # no date reads as a number with a unit
 
     def merge(self, other: TextTally, first_row: int) -> None:
         """Take in the evidence of later rows, which start after `first_row` rows."""
@@ -171,6 +202,7 @@ class TextTally:
         for unit, counts in other.units.items():
             self.units.setdefault(unit, Counts()).merge(counts, first_row)
         self.with_time |= other.with_time
+        self.zoned.merge(other.zoned, first_row)
         for pattern, number in other.only_day_first.items():
             self.only_day_first[pattern] += number
 
@@ -180,8 +212,8 @@ class TextTally:
         import pyarrow.compute as pc
 
         numbers = cast_or_none(present, pa.float64())
-        if numbers is None or not pc.max(pc.abs(numbers)).as_py() < _SIMPLE_SIZE:
-            return False
+        if numbers is None or not pc.all(pc.less(pc.abs(numbers), _SIMPLE_SIZE)).as_py():
+            return False  # also where Arrow took a word such as NAN for a number
         shape = _plain_shape(present)
         if shape is None:
             return False
@@ -250,21 +282,32 @@ class TextTally:
             mask[places[fits]] = True
             self._count(counts, name, values, mask)
 
-    def _count_dates(self, values: Values, among: np.ndarray) -> None:
+    def _count_dates(self, values: Values, among: np.ndarray) -> np.ndarray:
+        """Count the dates of every pattern. Returns which distinct texts are dates of any."""
         found = {pattern: np.zeros(len(values.counts), dtype=bool) for pattern in DATES}
-        left = values.matching(_DATE_LIKE, among)
+        left = values.matching(_DATE_LIKE, among & values.opening(_DATE_OPENS))
+        clock = values.matching(":", left)  # is in every time of day, and in no day
         for family in _likely_first(values, left):
             for pattern in family:
-                days, moments = values.dates(pattern, left), values.dates(pattern + TIME, left)
+                days = values.dates(pattern, left & ~clock)
+                moments = values.dates(pattern + TIME, left & clock)
                 found[pattern] = days | moments
                 if moments.any():
                     self.with_time.add(pattern)
+                    self._count_zones(values, moments)
             left = left & ~np.logical_or.reduce([found[pattern] for pattern in family])
         for pattern, mask in found.items():
             self._count(self.counts, pattern, values, mask)
             if is_day_first(pattern):
                 only = mask & ~found[swapped(pattern)]
                 self.only_day_first[pattern] += int(values.counts[only].sum())
+        dates: np.ndarray = np.logical_or.reduce(list(found.values()))
+        return dates
+
+    def _count_zones(self, values: Values, moments: np.ndarray) -> None:
+        zoned = values.matching(_ZONE, moments)
+        for name, mask in (("zone", zoned), ("ahead", values.matching(_AHEAD, zoned))):
+            self.zoned.add(name, int(values.counts[mask].sum()), [])
 
 
 def _likely_first(values: Values, among: np.ndarray) -> list[tuple[str, ...]]:

@@ -174,7 +174,15 @@ def _as_date(tally: TextTally) -> Decision | None:
     has_time = pattern in tally.with_time
     formats = (pattern + TIME, pattern) if has_time else (pattern,)
     rule = ColumnRule(type="date", formats=formats, has_time=has_time)
-    return rule, _notes_on_order(tally, pattern, fitting)
+    return rule, _notes_on_order(tally, pattern, fitting) + _notes_on_zones(tally)
+
+
+def _notes_on_zones(tally: TextTally) -> list[str]:
+    zoned, ahead, present = tally.zoned.fits["zone"], tally.zoned.fits["ahead"], tally.present
+    if not zoned or (zoned == present and not ahead):
+        return []
+    others = "" if zoned == present else ", and those without one are taken for UTC"
+    return [f"{zoned:,} of {present:,} values name a time zone: all moments are brought to UTC{others}"]
 
 
 def _notes_on_order(tally: TextTally, pattern: str, fitting: list[str]) -> list[str]:

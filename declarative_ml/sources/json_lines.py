@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.grammar import canonical_float
-from declarative_ml.sources.delimited import check_names, open_bytes
+from declarative_ml.sources.delimited import check_names, open_bytes, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,8 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield number, _record(line, number, path)
+    except PermissionError as problem:
+        raise unreadable(path) from problem
     except (OSError, EOFError) as problem:
         raise DataError(f"{path} is damaged or cut short: {problem}") from problem
 
@@ -65,7 +67,12 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _record(line: bytes, number: int, path: Path) -> dict[str, Any]:
     text = line.removeprefix(b"\xef\xbb\xbf")
     try:
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=_without_double)
+    except _DoubleKeyError as double:
+        raise DataError(
+            f"{path}: line {number} gives {double.args[0]!r} more than one value",
+            hint="give every key of an object a name of its own",
+        ) from double
     except (ValueError, RecursionError) as problem:
         raise DataError(
             f"{path}: line {number} is not JSON: {text[:60]!r}",
@@ -79,8 +86,24 @@ def _record(line: bytes, number: int, path: Path) -> dict[str, Any]:
     return record
 
 
+class _DoubleKeyError(Exception):
+    """A key stands twice in one object."""
+
+
+def _without_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DoubleKeyError(next(key for key in keys if keys.count(key) > 1))
+    return record
+
+
 def _text(value: Any, name: str, line: int, path: Path) -> str | None:
-    if value is None or isinstance(value, str):
+    if value is None:
+        return value
+    if isinstance(value, str):
+        if not value.isascii() or "\0" in value:
+            _refuse_odd_letters(value, name, line, path)
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -94,6 +117,20 @@ def _text(value: Any, name: str, line: int, path: Path) -> str | None:
     )
 
 
+def _refuse_odd_letters(value: str, name: str, line: int, path: Path) -> None:
+    """Raise DataError for half a surrogate pair, which no encoding can write, and for NUL."""
+    if "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value):
+        return
+    what = "a NUL" if "\0" in value else "half a surrogate pair"
+    raise DataError(
+        f"{path}: line {line}: {name!r} holds {what}: {value[:40]!a}",
+        hint="write the text again, in UTF-8",
+    )
+
+
 def _number_text(value: float) -> str | None:
-    """The number as text; NaN and the infinities, which some writers put into JSON, are missing."""
-    return canonical_float(value) if value - value == 0 else None
+    """The number as text. NaN, which some writers put into JSON, is missing; an infinity, and what is beyond
+    float64, is no number: it is kept as the word, as in CSV."""
+    if value != value:
+        return None
+    return canonical_float(value) if value - value == 0 else repr(value)

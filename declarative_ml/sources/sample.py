@@ -1,4 +1,4 @@
-"""Sample tables without a network: real ones from installed packages, and one made to be messy."""
+"""Sample tables without a network: real ones from installed packages, one made messy, and one of messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from declarative_ml.core.errors import DataError, MissingDependency
-from declarative_ml.sources import messy
+from declarative_ml.sources import messy, tickets
 from declarative_ml.sources.base import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SampleName = Literal["iris", "wine", "breast_cancer", "diabetes", "digits", "penguins", "messy"]
+SampleName = Literal["iris", "wine", "breast_cancer", "diabetes", "digits", "penguins", "messy", "tickets"]
 
 _CELLS = (
     "radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave_points",
@@ -73,6 +73,7 @@ _TABLES: dict[str, _Table] = {
     ),
     "penguins": _Table("palmerpenguins", "samples", ("penguins.csv",)),
 }  # fmt: skip
+_MADE = {"messy": messy, "tickets": tickets}
 _FOLDERS = {"sklearn": "datasets/data", "palmerpenguins": "data"}
 
 
@@ -80,7 +81,8 @@ class SampleSource(Source):
     """A small table for trying things out.
 
     iris, wine, breast_cancer, diabetes and digits come with scikit-learn; penguins needs the extra
-    `samples`; messy is synthetic: orders of a shop that never was, with every quirk of real tables.
+    `samples`. Two are synthetic: messy, orders of a shop that never was, with every quirk of real tables;
+    and tickets, messages to its help desk.
     """
 
     type: Literal["sample"] = "sample"
@@ -91,8 +93,8 @@ class SampleSource(Source):
 
         Raises MissingDependency when the package that holds the table is not installed.
         """
-        if self.name == "messy":
-            return [Path(messy.__file__)]
+        if self.name in _MADE:
+            return [Path(str(_MADE[self.name].__file__))]
         table = _TABLES[self.name]
         folder = _package_folder(table) / _FOLDERS[table.package]
         found = [folder / name for name in table.files]
@@ -122,8 +124,9 @@ class SampleSource(Source):
         yield pa.RecordBatch.from_arrays(arrays, names=header)
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
-        if self.name == "messy":
-            return list(messy.COLUMNS), messy.make_rows()
+        if self.name in _MADE:
+            made = _MADE[self.name]
+            return list(made.COLUMNS), made.make_rows()
         table = _TABLES[self.name]
         parts = [_read(path, table.delimiter)[table.skip :] for path in self.files()]
         rows = [[cell for part in row for cell in part] for row in zip(*parts, strict=True)]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import database_servers
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from declarative_ml.core.errors import DataError, MissingDependency
 from declarative_ml.sources.sql import SqlSource
@@ -21,8 +19,9 @@ _ROWS = [(1, "a", 0.5, "2024-01-01"), (2, None, 1.5, "2024-01-02"), (3, "c", Non
 _TABLE = "CREATE TABLE orders (id {integer}, name {text}, price {real}, day {date})"
 
 
-def source(query: str = "SELECT * FROM orders", variable: str = "DML_TEST_DB") -> SqlSource:
-    return SqlSource.model_validate({"url": f"${{env:{variable}}}", "query": query})
+def source(query: str | None = "SELECT * FROM orders", **options: Any) -> SqlSource:
+    asked = {"query": query, **options}
+    return SqlSource.model_validate({"url": "${env:DML_TEST_DB}", **asked})
 
 
 def rows(table: SqlSource) -> list[tuple[Any, ...]]:
@@ -56,27 +55,7 @@ def duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """The address of a server of our own, with the table in it."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not found:
-        pytest.skip("PostgreSQL's server is not installed")
-    programs, folder = found[-1].parent, Path(tempfile.mkdtemp(prefix="dml-postgresql-"))
-    # The server refuses to be root, and its user cannot look into the temporary folders of pytest.
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    data, port = str(folder / "data"), str(20_000 + os.getpid() % 20_000)
-    (folder / "password").write_text("canary-pass")
-    (folder / "password").chmod(0o644)
-
-    def call(*command: str) -> None:
-        subprocess.run([*user, *command], check=True, capture_output=True, cwd="/", timeout=60)
-
-    secret = f"--pwfile={folder / 'password'}"
-    call(str(programs / "initdb"), "-D", data, "-U", "me", "-A", "scram-sha-256", secret, "-N")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -F"
-    call(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        address = f"postgresql://me:canary-pass@127.0.0.1:{port}/postgres"
+    with database_servers.postgresql() as address:
         from adbc_driver_postgresql import dbapi
 
         with dbapi.connect(address) as connection, connection.cursor() as cursor:
@@ -84,29 +63,115 @@ def postgresql() -> Iterator[str]:
             cursor.executemany("INSERT INTO orders VALUES ($1, $2, $3, $4)", _ROWS)
             connection.commit()
         yield address
-    finally:
-        call(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "duckdb", "postgresql"])
-def test_every_database_gives_the_same_rows(
-    database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = request.getfixturevalue(database)
-    if database == "postgresql":
-        monkeypatch.setenv("DML_TEST_DB", address)
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[str]:
+    """The address of a server of our own, with the table in it."""
+    pytest.importorskip("pymysql", reason="the extra `mysql` is not installed")
+    with database_servers.mariadb() as address:
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(address.replace("mysql:", "mysql+pymysql:"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                _TABLE.format(integer="bigint", text="varchar(9)", real="double", date="varchar(10)")
+            )
+            connection.exec_driver_sql("INSERT INTO orders VALUES (%s, %s, %s, %s)", _ROWS)
+            connection.exec_driver_sql(
+                "CREATE TABLE kinds (d date, t datetime(3), n decimal(9,2), b boolean, j json, r blob, i int)"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO kinds VALUES ('2024-01-02', '2024-01-02 03:04:05.5', 12.5, 1, '[1]', 'x', null)"
+            )
+        engine.dispose()
+        yield address
+
+
+_SERVERS = [
+    "sqlite",
+    "duckdb",
+    pytest.param("postgresql", marks=pytest.mark.slow),
+    pytest.param("mariadb", marks=pytest.mark.slow),
+    "sqlalchemy",
+]
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of the kind that is asked for, its address where `source` looks for it."""
+    kind: str = request.param
+    if kind == "sqlalchemy":
+        path = request.getfixturevalue("sqlite")
+        monkeypatch.setenv("DML_TEST_DB", f"sqlite+pysqlite:///{path}")
+    else:
+        address = request.getfixturevalue(kind)
+        if isinstance(address, str):
+            monkeypatch.setenv("DML_TEST_DB", address)
+    return kind
+
+
+@pytest.mark.parametrize("database", _SERVERS, indirect=True)
+def test_every_database_gives_the_same_rows(database: str) -> None:
+    as_text = database in ("mariadb", "sqlalchemy")
+    expected = [tuple(None if v is None else str(v) for v in row) for row in _ROWS] if as_text else _ROWS
+    one: Any = "1" if as_text else 1
     assert source().columns() == ["id", "name", "price", "day"]
-    assert rows(source("SELECT * FROM orders ORDER BY id ;")) == _ROWS
-    assert rows(source("SELECT count(*) AS n FROM orders WHERE name IS NULL")) == [(1,)]
+    assert rows(source("SELECT * FROM orders ORDER BY id ;")) == expected
+    assert sorted(rows(source(None, table="orders"))) == expected
+    assert rows(source("SELECT count(*) AS n FROM orders WHERE name IS NULL")) == [(one,)]
     with pytest.raises(DataError, match=r"the database refuses: .*nope") as caught:
         rows(source("SELECT nope FROM orders"))
-    assert str(caught.value.hint).startswith("the address is in ${env:DML_TEST_DB}")
-    with pytest.raises(DataError, match=r"refuses|stopped"):
-        rows(source("DELETE FROM orders RETURNING id"))
+    assert str(caught.value.hint).startswith("the address is in ${env:DML_TEST_DB}; the query: SELECT nope")
+    with pytest.raises(DataError, match=r"the database refuses: .*pe`") as caught:
+        rows(source(None, table='no"pe`'))
+    assert str(caught.value.hint).endswith('the table: no"pe`')
+    for sql in ("DELETE FROM orders RETURNING id", "DROP TABLE orders", "UPDATE orders SET id = 7"):
+        with pytest.raises(DataError, match=r"refuses|stopped"):
+            rows(source(sql))
     assert len(rows(source())) == 3
     with pytest.raises(DataError, match="the column 'id' twice"):
         rows(source("SELECT id, id FROM orders"))
+
+
+@pytest.mark.parametrize("database", _SERVERS, indirect=True)
+def test_params_are_bound_by_the_driver(database: str) -> None:
+    query = "SELECT name, ':id' AS t, 5 % 3 AS m FROM orders -- :c\n"
+    query += "WHERE id >= :low AND name <> :name AND price < :p"
+    if database == "postgresql":
+        query = query.replace("':id'", "':id'::text")
+    found = rows(source(query, params={"low": 1, "name": "c'; DROP TABLE orders; --", "p": 9.5}))
+    assert [tuple(map(str, row)) for row in found] == [("a", ":id", "2")]
+    assert len(rows(source())) == 3
+    assert len(rows(source("SELECT * FROM orders WHERE name = :n OR name = :n", params={"n": "a"}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either 'query' or 'table'"),
+        ({"query": "SELECT 1", "table": "t"}, "give either 'query' or 'table'"),
+        ({"query": "SELECT :a, :b", "params": {"a": 1}}, "'params' do not give :b, for which the query asks"),
+        ({"query": "SELECT ':a', x::b", "params": {"a": 1}}, "'params' give a, but the query has no :a"),
+        ({"table": "t", "params": {"a": 1}}, "'params' give a, but the query has no :a"),
+    ],
+)
+def test_what_is_asked_for_is_checked_with_the_spec(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SqlSource.model_validate({"url": "${env:DML_TEST_DB}", **options})
+
+
+@pytest.mark.slow
+def test_kinds_of_mariadb_read_as_in_a_file(mariadb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DML_TEST_DB", mariadb)
+    assert rows(source("SELECT d, t, n, b, j, i FROM kinds")) == [
+        ("2024-01-02", "2024-01-02 03:04:05.500000", "12.50", "1", "[1]", None)
+    ]
+    with pytest.raises(DataError, match="column 'r' holds bytes"):
+        rows(source("SELECT r FROM kinds"))
+    sizes = [batch.num_rows for batch in source("SELECT seq FROM shop.seq_1_to_100000").batches()]
+    assert sum(sizes) == 100_000
+    assert len(sizes) > 1
 
 
 def test_many_rows_come_in_bounded_batches(sqlite: Path) -> None:
@@ -125,11 +190,15 @@ def test_many_rows_come_in_bounded_batches(sqlite: Path) -> None:
         ("canary://host/db", "is none of a database that can be read"),
         ("canary", "is none of a database that can be read"),
         ("postgresql://me:canary@127.0.0.1:1/db", "the database refuses"),
+        ("mysql://me:canary@127.0.0.1:1/db", "the database refuses"),
+        ("mariadb+pymysql://me:canary@127.0.0.1:nope/db", "the database refuses"),
         ("postgresql://me:canary x=%%@127.0.0.1:1/db", "the database refuses"),
         ("postgresql://me:can%20ary@127.0.0.1:notaport/canary", "the database refuses"),
     ],
 )
 def test_no_part_of_the_address_is_shown(address: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if address.startswith(("mysql", "mariadb")):
+        pytest.importorskip("pymysql", reason="the extra `mysql` is not installed")
     monkeypatch.setenv("DML_TEST_DB", address)
     with pytest.raises(DataError, match=message) as caught:
         source().columns()
@@ -138,6 +207,7 @@ def test_no_part_of_the_address_is_shown(address: str, message: str, monkeypatch
     assert "can ary" not in shown
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_not_shown(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DML_TEST_DB", postgresql.replace("canary-pass", "canary-wrong"))
     with pytest.raises(DataError, match=r"the database refuses: .*password authentication failed") as caught:

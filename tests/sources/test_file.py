@@ -130,7 +130,8 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
         ("a.csv", b"PAR1....", "a Parquet file", None),
         ("a.csv", b"PK\x03\x04....", "Excel", None),
         ("a.csv", gzip.compress(b"a\n1\n", mtime=0), "gzip-compressed", None),
-        ("a.csv", 'a,b\n1,"x\n2,3\n', "opened and never closed; the cell begins with 'x\\n2,3", "close it"),
+        ("a.csv", 'a,b\n1,"x\n2,3\n',
+         "opened in line 2 and never closed; the cell begins with 'x\\n2,3", "close it"),
         ("a.csv.gz", gzip.compress(b"a,b\n" + bytes(range(48, 58)) * 99_999, mtime=0)[:-20],
          "damaged or cut short", "again"),
         ("a.csv.gz", b"a,b\n1,2\n", "damaged or cut short", "again"),
@@ -171,7 +172,8 @@ def test_absent_files_name_the_nearest(tmp_path: Path) -> None:
     assert refuse(source(tmp_path / "xyzzy.parquet")).hint == "files there: train.csv"
     assert "does not exist either" in str(refuse(source(tmp_path / "none" / "a.csv")).hint)
     assert "no file matches" in refuse(source(tmp_path / "*.parquet")).message
-    assert "is a folder" in refuse(source(tmp_path)).message
+    (tmp_path / "none").mkdir()
+    assert "is a folder without tables" in refuse(source(tmp_path / "none")).message
 
 
 def test_several_files_are_aligned_by_name(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_the_key_holds_options_but_no_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"path": ""}, {"path": ()}, {"path": ("a", "")}, {"path": "a", "delimiter": "ab"},
-     {"path": "a", "format": "xls"}, {"path": "a", "sheet": 1}],
+     {"path": "a", "format": "xls"}, {"path": "a", "sheets": 1}],
 )  # fmt: skip
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -1,0 +1,175 @@
+"""A table in a database to write to: all rows, or none of them when anything fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from declarative_ml.core.component import Section
+from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.optional import require
+from declarative_ml.core.secret import Secret
+from declarative_ml.sources.databases import (
+    EXTRA,
+    UnknownDatabase,
+    connect,
+    path_of,
+    postgresql_address,
+    quoted,
+    scheme_of,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mode = Literal["create", "append", "replace"]
+
+
+class SqlSink(Section):
+    """A table that predictions are written to, in one transaction."""
+
+    type: Literal["sql"] = "sql"
+    url: Secret = Field(description="Reference to the address of the database")
+    table: str = Field(min_length=1, description="The table, such as shop.predictions")
+    mode: Mode = Field(
+        default="create", description="create: a new table; append: behind its rows; replace: in their place"
+    )
+
+    def resolved(self, base: Path) -> SqlSink:
+        """The same with the path of the secret's file made absolute against `base`."""
+        return self.model_copy(update={"url": self.url.resolved(base)})
+
+    def write(self, batches: Iterator[pa.RecordBatch]) -> int:
+        """Write all rows and return their number.
+
+        Raises DataError for what the database refuses, with nothing of the address in the message, and goes
+        on with the errors of `batches`; the table is then as it was before.
+        """
+        import pyarrow as pa
+
+        first = next(batches, None)
+        if first is None:
+            return 0
+        rows = Counted(chain([first], batches))
+        reader = pa.RecordBatchReader.from_batches(first.schema, rows)
+        url = self.url.reveal()
+        try:
+            _WRITERS.get(scheme_of(url), _other)(url, self.table, self.mode, reader)
+        except UnknownDatabase:
+            raise DataError(f"the address in {self.url.reference} is none of a database") from None
+        except DmlError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+            if rows.error is not None:
+                raise rows.error from None
+            said = " ".join(self.url.redact(str(getattr(error, "orig", None) or error)).split())[:300]
+            raise DataError(
+                f"the database refuses the rows for {self.table}: {said}",
+                hint=f"the address is in {self.url.reference}; mode: create, append or replace",
+            ) from None
+        return rows.done
+
+
+class Counted:
+    """Batches, their rows counted, and the error that ended them: drivers put words of their own for it."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.done = 0
+        self.error: DmlError | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._batches:
+                self.done += batch.num_rows
+                yield batch
+        except DmlError as error:
+            self.error = error
+            raise
+
+
+def _adbc(connection: Any, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:
+    schema, _, name = table.rpartition(".")
+    with closing(connection), closing(connection.cursor()) as cursor:
+        cursor.adbc_ingest(name, reader, mode=mode, db_schema_name=schema or None)
+        connection.commit()
+
+
+def _sqlite(url: str, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:
+    driver = require("adbc_driver_sqlite.dbapi", EXTRA)
+    _adbc(driver.connect(path_of(url).absolute().as_uri()), table, mode, reader)
+
+
+def _postgresql(url: str, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:
+    driver = require("adbc_driver_postgresql.dbapi", EXTRA)
+    _adbc(driver.connect(postgresql_address(url, "")), table, mode, reader)
+
+
+def _duckdb(url: str, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:
+    import duckdb
+
+    name = quoted(table, url)
+    create = f"CREATE {'OR REPLACE ' if mode == 'replace' else ''}TABLE {name} AS SELECT * FROM dml_rows"
+    with closing(duckdb.connect(str(path_of(url)))) as connection:
+        connection.register("dml_rows", reader)
+        connection.begin()
+        connection.execute(
+            f"INSERT INTO {name} BY NAME SELECT * FROM dml_rows" if mode == "append" else create
+        )
+        connection.commit()
+
+
+def _other(url: str, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:
+    """A database of SQLAlchemy. Creating a table may end a transaction: a new one is dropped on failure."""
+    with closing(connect(url)) as connection:
+        import sqlalchemy
+
+        schema, _, name = table.rpartition(".")
+        columns = [sqlalchemy.Column(field.name, _column_type(field.type)) for field in reader.schema]
+        there = sqlalchemy.inspect(connection).has_table(name, schema=schema or None)
+        made = sqlalchemy.Table(name, sqlalchemy.MetaData(), *columns, schema=schema or None)
+        if mode == "create" or (mode == "replace" and not there):
+            made.create(connection)
+        try:
+            if mode == "replace" and there:
+                connection.execute(made.delete())
+            for batch in reader:
+                connection.execute(made.insert(), batch.to_pylist())
+            connection.commit()
+        except Exception:
+            connection.rollback()
+            if not there and mode != "append":
+                made.drop(connection, checkfirst=True)
+                connection.commit()
+            raise
+
+
+def _column_type(kind: pa.DataType) -> Any:
+    import pyarrow as pa
+    import sqlalchemy
+
+    types = pa.types
+    if types.is_boolean(kind):
+        return sqlalchemy.Boolean()
+    if types.is_integer(kind):
+        return sqlalchemy.BigInteger()
+    if types.is_floating(kind):
+        return sqlalchemy.Double()
+    if types.is_date(kind):
+        return sqlalchemy.Date()
+    if types.is_timestamp(kind):
+        return sqlalchemy.DateTime()
+    return sqlalchemy.Text()
+
+
+_WRITERS: dict[str, Callable[[str, str, Mode, Any], None]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "duckdb": _duckdb,
+}
