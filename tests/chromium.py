@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,28 +60,29 @@ class Chromium:
 
     def look(self, path: Path, width: int, picture: Path | None = None) -> Seen:
         """Open the file in a window of that width; optionally write a PNG of the whole page."""
+        with self.visit(path.resolve().as_uri(), width) as tab:
+            if picture is not None:
+                tab.picture(picture)
+            return tab.seen()
+
+    @contextmanager
+    def visit(self, address: str, width: int, *, dark: bool = False) -> Iterator[Tab]:
+        """A tab with the page at `address` in a window of that width, until the block ends."""
         target = self._send("Target.createTarget", url="about:blank")["targetId"]
         session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._send(f"{domain}.enable", session)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._send("Emulation.setDeviceMetricsOverride", session, **size)
+        if dark:
+            scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
+            self._send("Emulation.setEmulatedMedia", session, features=scheme)
         self._events.clear()
-        self._send("Page.navigate", session, url=path.resolve().as_uri())
+        self._send("Page.navigate", session, url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(self._receive())
-        wanted = "[innerWidth, document.scrollingElement.scrollWidth, document.body.innerText]"
-        found = self._send("Runtime.evaluate", session, expression=wanted, returnByValue=True)
-        if picture is not None:
-            taken = self._send("Page.captureScreenshot", session, captureBeyondViewport=True)
-            picture.write_bytes(base64.b64decode(taken["data"]))
+        yield Tab(self, session, address)
         self._send("Target.closeTarget", targetId=target)
-        own = path.resolve().as_uri()
-        return Seen(
-            *found["result"]["value"],
-            requests=[address for address in self._requests() if address != own],
-            messages=self._messages(),
-        )
 
     def _requests(self) -> list[str]:
         sent = [event["params"] for event in self._events if event["method"] == "Network.requestWillBeSent"]
@@ -114,6 +116,52 @@ class Chromium:
         message, _, self._rest = self._rest.partition(b"\0")
         found: dict[str, Any] = json.loads(message)
         return found
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A page that is open."""
+
+    browser: Chromium
+    session: str
+    address: str
+
+    def run(self, script: str) -> Any:
+        """The value of the script in the page, awaited where it is a promise."""
+        found = self.browser._send(
+            "Runtime.evaluate", self.session, expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Until the script is true in the page."""
+        end = time.monotonic() + _SECONDS
+        while not self.run(f"Boolean({condition})"):
+            assert time.monotonic() < end, f"not in time: {condition}; {self.run('document.body.innerText')}"
+            time.sleep(0.05)
+
+    def press(self, key: str) -> None:
+        """A key, as a person presses it: Tab, Enter, …"""
+        text = {"Enter": "\r"}.get(key, "")
+        for kind in ("keyDown", "keyUp"):
+            self.browser._send(
+                "Input.dispatchKeyEvent", self.session, type=kind, key=key, code=key, text=text
+            )
+
+    def picture(self, path: Path) -> None:
+        """Write a PNG of the whole page."""
+        taken = self.browser._send("Page.captureScreenshot", self.session, captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+    def seen(self) -> Seen:
+        """What became of it until now."""
+        sizes = "[innerWidth, document.scrollingElement.scrollWidth, document.body.innerText]"
+        return Seen(
+            *self.run(sizes),
+            requests=[address for address in self.browser._requests() if address != self.address],
+            messages=self.browser._messages(),
+        )
 
 
 @contextmanager

@@ -35,7 +35,7 @@ Misfit = tuple[int, object]
 
 
 def raw_values(
-    values: Sequence[object],
+    values: Sequence[object] | np.ndarray,
     dtype: Literal["float32", "string"],
     rule: ColumnRule,
     missing: Iterable[str] = DEFAULT_MISSING,

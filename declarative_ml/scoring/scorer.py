@@ -10,19 +10,25 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.scoring.parse import raw_values
+from declarative_ml.scoring.plain_arrays import read_array
 from declarative_ml.scoring.plain_rows import PlainRows
 from declarative_ml.scoring.readings import Readers
-from declarative_ml.scoring.session import BATCH_ROWS, open_session
+from declarative_ml.scoring.session import BATCH_ROWS, open_session, quick_run
 from declarative_ml.store.bundle import MODEL, Bundle, Input
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _SHOWN = 5
+_NAMED = 20
+"""Unknown columns that an error names."""
 _LONGEST = 80
 """Characters of a value that an error repeats."""
 
@@ -56,6 +62,13 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.prediction)
 
+    def part(self, start: int, end: int) -> Predictions:
+        """The answers to the rows from `start` to before `end`; nothing is copied."""
+        cut = slice(start, end)
+        arrays = (self.probabilities, self.lower, self.upper)
+        wide, lower, upper = (None if array is None else array[cut] for array in arrays)
+        return Predictions(self.prediction[cut], wide, (), lower, upper)
+
 
 class Scorer:
     """Runs a bundle's graph. Safe to share between threads; opens the session once."""
@@ -68,9 +81,12 @@ class Scorer:
         self.columns: tuple[str, ...] = tuple(column.name for column in self.inputs)
         self.labels: tuple[Label, ...] = _labels(bundle)
         self._label_of: dict[str, Label] = dict(zip(self.task.classes, self.labels))
+        self.names_classes: bool = self.labels == tuple(self.task.classes)
+        """Whether the labels are the classes' names, texts that the graph answers with."""
         self._session = open_session(bundle.read(MODEL), threads=threads, name=f"{bundle.path}: {MODEL}")
         _check_session(self._session, bundle)
         self._outputs = _outputs(bundle)
+        self._quick_run = quick_run(self._session)
         self._plain = PlainRows(self.inputs, bundle.manifest.missing)
 
     @cached_property
@@ -91,21 +107,23 @@ class Scorer:
         Raises DataError for a missing column or columns of unequal length.
         """
         rows = self._row_count(inputs)
-        return self.answers([self.run(feed) for feed in self._feeds(inputs, rows)], rows)
+        return self.answers([self.run(feed) for feed in self._feeds(inputs, rows)])
 
     def run(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The graph's outputs to raw columns [N, 1] of its types, for `answers`; nothing is checked."""
-        found: list[np.ndarray] = self._session.run(self._outputs, columns)
-        return found
+        return self._quick_run(self._outputs, columns)
 
-    def answers(self, parts: Sequence[Sequence[np.ndarray]], rows: int) -> Predictions:
-        """What the outputs of `run`, in parts of together `rows` rows, say."""
+    def answers(self, parts: Sequence[Sequence[np.ndarray]]) -> Predictions:
+        """What the outputs of `run`, in parts, say."""
         if not self.task.is_classification:
             return self._as_numbers(parts)
-        answers = [part[0].reshape(-1) for part in parts]
-        shape = (0, len(self.task.classes))
-        probabilities = np.concatenate([part[1] for part in parts]) if parts else np.empty(shape, np.float32)
-        return Predictions(self._as_labels(answers, rows), probabilities)
+        if len(parts) == 1:
+            labels, probabilities = parts[0][0], parts[0][1]
+        elif parts:
+            labels, probabilities = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+        else:
+            labels, probabilities = np.empty(0, object), np.empty((0, len(self.labels)), np.float32)
+        return Predictions(self._as_labels(labels.reshape(-1)), probabilities)
 
     def predict_rows(
         self, rows: Sequence[Mapping[str, Any]], *, ignore_extra: bool = False, strict: bool = True
@@ -134,13 +152,17 @@ class Scorer:
             return self.readers.read(plain), ()
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
-                raise DataError(f"row {number + 1} is {row!r}, not an object of column: value")
+                raise DataError(f"row {number + 1} is {_short(row)}, not an object of column: value")
             self._check_names(row, f"row {number + 1}", ignore_extra)
         columns = {name: [row[name] for row in rows] for name in self.columns}
         return self.raw_columns(columns, strict=strict)
 
     def raw_columns(
-        self, columns: Mapping[str, Sequence[Any]], *, ignore_extra: bool = False, strict: bool = True
+        self,
+        columns: Mapping[str, Sequence[Any] | np.ndarray],
+        *,
+        ignore_extra: bool = False,
+        strict: bool = True,
     ) -> tuple[dict[str, np.ndarray], tuple[Unfit, ...]]:
         """What the graph takes of `columns`, and the values that did not fit."""
         self._check_names(columns, "the data", ignore_extra)
@@ -149,7 +171,7 @@ class Scorer:
         unfit: list[Unfit] = []
         for column in self.inputs:
             values = columns[column.name]
-            plain = self._plain.read_column(column, values) if type(values) is list else None
+            plain = self._plain.read_column(column, values)
             if plain is not None:
                 arrays[column.name] = plain
                 continue
@@ -158,6 +180,10 @@ class Scorer:
         if unfit and strict:
             raise self.unfit_error(unfit)
         return self.readers.read(arrays), tuple(unfit)
+
+    def plain_array(self, column: Input, array: pa.Array) -> np.ndarray | None:
+        """The raw column [N, 1] of an Arrow array, None where it takes a closer look; see `plain_arrays`."""
+        return read_array(column, array, self._plain.texts)
 
     def explained_output(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """What explanations explain, [N, K] float64: the positive class's probability (K = 1),
@@ -190,10 +216,12 @@ class Scorer:
         }
         return Predictions(values["prediction"], None, lower=values.get("lower"), upper=values.get("upper"))
 
-    def _as_labels(self, answers: list[np.ndarray], rows: int) -> np.ndarray:
-        labels = np.empty(rows, dtype=object)
-        flat = (answer for part in answers for answer in part.tolist())
-        labels[:] = [self._label_of.get(answer, answer) for answer in flat]
+    def _as_labels(self, answers: np.ndarray) -> np.ndarray:
+        """Class names [N] as they stand in the training data."""
+        if self.names_classes and answers.dtype == object:
+            return answers
+        labels = np.empty(len(answers), dtype=object)
+        labels[:] = [self._label_of.get(answer, answer) for answer in answers.tolist()]
         return labels
 
     def _check_names(self, given: Mapping[str, Any], where: str, ignore_extra: bool) -> None:
@@ -203,7 +231,8 @@ class Scorer:
             raise missing_columns(absent, where, extra)
         if extra:
             raise DataError(
-                f"{where} has columns that the model does not take: {', '.join(map(repr, extra))}",
+                f"{where} has columns that the model does not take: {', '.join(map(_short, extra[:_NAMED]))}"
+                + (f", and {len(extra) - _NAMED} more" if len(extra) > _NAMED else ""),
                 hint=_nearest(extra, self.columns) or f"It takes {', '.join(self.columns)}.",
             )
 
@@ -289,6 +318,6 @@ def missing_columns(absent: Sequence[str], where: str, extra: Sequence[str] = ()
 def _nearest(given: Sequence[str], known: Sequence[str]) -> str | None:
     hints = []
     for name in given[:_SHOWN]:
-        if close := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
+        if len(name) <= _LONGEST and (close := difflib.get_close_matches(name, known, n=1, cutoff=0.6)):
             hints.append(f"{name!r}: did you mean {close[0]!r}?")
     return " ".join(hints) or None

@@ -1,12 +1,13 @@
 """A bundle as it is served: started by itself, asked by requests, watched from outside.
 
-Today that is the slim process `scoring.worker`, spoken to by lines of JSON. A server that speaks HTTP takes
-its place here, and nowhere else: who asks sees `Served` alone.
+That is the service itself, asked over HTTP; where what it needs is not installed, the slim process
+`scoring.worker`, spoken to by lines of JSON. Who asks sees `Served` alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import select
@@ -21,6 +22,8 @@ from declarative_ml.core.child import TICK, child
 from declarative_ml.core.errors import DataError, StepFailed
 from declarative_ml.store.bundle import MODEL
 
+SERVICE, WORKER = "declarative_ml.serving.trial", "declarative_ml.scoring.worker"
+JSON = "application/json"
 START_SECONDS, ANSWER_SECONDS = 60.0, 30.0
 """Limits, not expectations: a start takes about a second, an answer milliseconds."""
 MOST_BYTES = 4 << 30
@@ -39,6 +42,8 @@ class Served:
     start_seconds: float = 0.0
     """From the first instruction to the readiness to answer."""
     model_digest: str = ""
+    port: int | None = None
+    """Of the service; None: it is asked through pipes."""
     _read: bytearray = field(default_factory=bytearray)
 
     def ask(self, request: Any) -> dict[str, Any]:
@@ -47,11 +52,30 @@ class Served:
         Raises StepFailed when the process ends or says nothing in time.
         """
         body = request if isinstance(request, bytes) else json.dumps(request).encode()
+        if self.port is not None:
+            return _as_told_through_pipes(self.post(body, JSON))
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `_line` says how it ended
             self.process.stdin.write(body + b"\n")
             self.process.stdin.flush()
         return self._line(ANSWER_SECONDS)
+
+    def post(self, body: bytes, media: str) -> bytes:
+        """What the service answers at /predict to a body, whatever the status.
+
+        Raises StepFailed when the process ends or says nothing in time.
+        """
+        assert self.port is not None
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            link.request("POST", "/predict", body, {"content-type": media})
+            return link.getresponse().read()
+        except TimeoutError as error:
+            raise _silent(ANSWER_SECONDS) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._ended() from error
+        finally:
+            link.close()
 
     def peak_bytes(self) -> int | None:
         """The most memory that it has held so far; None where the system does not tell."""
@@ -68,6 +92,7 @@ class Served:
             raise DataError(first["error"]["message"], hint=first["error"]["hint"])
         self.start_seconds = time.perf_counter() - began
         self.model_digest = first["model_digest"]
+        self.port = first.get("port")
 
     def _line(self, seconds: float) -> dict[str, Any]:
         """The next line that it says."""
@@ -75,10 +100,7 @@ class Served:
         pipe, until = self.process.stdout.fileno(), time.monotonic() + seconds
         while b"\n" not in self._read:
             if time.monotonic() > until:
-                raise StepFailed(
-                    f"the served bundle said nothing for {seconds:.0f} seconds",
-                    hint="when the machine is less busy, the same command tries again",
-                )
+                raise _silent(seconds)
             if select.select([pipe], [], [], TICK)[0]:
                 content = os.read(pipe, 1 << 20)
                 if not content:
@@ -102,6 +124,21 @@ class Served:
         )
 
 
+def _silent(seconds: float) -> StepFailed:
+    return StepFailed(
+        f"the served bundle said nothing for {seconds:.0f} seconds",
+        hint="when the machine is less busy, the same command tries again",
+    )
+
+
+def _as_told_through_pipes(body: bytes) -> dict[str, Any]:
+    """The service's answer, with its refusals as `scoring.answering` words them."""
+    found: dict[str, Any] = json.loads(body)
+    if "error" in found:
+        return {"error": {"message": found["error"], "hint": found.get("hint")}}
+    return found
+
+
 def _size(bundle: Path) -> int:
     """Bytes of a bundle's model, or of all of a .zip."""
     place = bundle / MODEL if bundle.is_dir() else bundle
@@ -110,9 +147,14 @@ def _size(bundle: Path) -> int:
 
 @contextlib.contextmanager
 def serve(
-    bundle: Path, scratch: Path, *, folder: Path | None = None, tick: Callable[[], None] = lambda: None
+    bundle: Path,
+    scratch: Path,
+    *,
+    folder: Path | None = None,
+    tick: Callable[[], None] = lambda: None,
+    over_http: bool = False,
 ) -> Iterator[Served]:
-    """Serve the bundle in a process of its own until the block ends.
+    """Serve the bundle in a process of its own until the block ends; `over_http` needs the extra `serve`.
 
     Its errors go to a log in `scratch`. It works in `folder` (absent: `scratch`), from where folders of text
     pipelines are looked for. `tick` is called while it is waited for; what it raises goes up and ends it.
@@ -123,9 +165,10 @@ def serve(
     with (
         place.open("wb") as log,
         child(
-            "declarative_ml.scoring.worker",
+            SERVICE if over_http else WORKER,
             str(bundle.absolute()),
             str(MOST_BYTES + _MODEL_COPIES * _size(bundle)),
+            *([str(scratch.absolute())] if over_http else []),
             folder=folder or scratch,
             log=log,
             threads=1,

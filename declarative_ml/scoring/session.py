@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError
@@ -38,6 +38,19 @@ def open_session(content: bytes, *, threads: int = 1, name: str = "model.onnx") 
     except refusals as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{name} cannot be loaded: {first}") from error
+
+
+Run = Callable[[Sequence[str], "Mapping[str, np.ndarray]"], "list[np.ndarray]"]
+
+
+def quick_run(session: Any) -> Run:
+    """`session.run` without what its wrapper in Python checks anew for each call: names of inputs, devices of
+    values. For one row that is a fifth of the time. Feeds must be right."""
+    inner = getattr(session, "_sess", None)
+    if inner is None:  # It is not of onnxruntime's public names.
+        run: Run = session.run
+        return run
+    return lambda names, feed: inner.run(names, feed, None)
 
 
 def run_graph(session: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

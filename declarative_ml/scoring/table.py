@@ -96,6 +96,10 @@ def unread_inputs(
     unfit: list[Unfit] = []
     for column in scorer.inputs:
         given = batch.column(column.name)
+        plain = scorer.plain_array(column, given)
+        if plain is not None:
+            inputs[column.name] = plain
+            continue
         rule = column.rule
         if column.dtype == "float32" and rule.type == "text":
             rule = ColumnRule(type="number")
@@ -151,12 +155,12 @@ def _answer_arrays(scorer: Scorer, scored: Predictions) -> list[pa.Array]:
     import pyarrow as pa
 
     kind = _prediction_type(scorer)
-    labels = scored.prediction.tolist()
     if scored.probabilities is None:
         numbers = [scored.prediction, scored.lower, scored.upper]
         return [pa.array(values, kind) for values in numbers if values is not None]
-    if kind == pa.string():
-        labels = [str(label) for label in labels]
+    labels = scored.prediction
+    if kind == pa.string() and not scorer.names_classes:
+        labels = np.array([str(label) for label in labels.tolist()], dtype=object)
     wide = scored.probabilities
     shown = wide.max(axis=1, initial=0.0) if scorer.positive_index is None else wide[:, scorer.positive_index]
     columns = [shown, *(wide[:, number] for number in range(wide.shape[1]))]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.scoring.scorer import Predictions
+from declarative_ml.serving.batching import Asked
 from declarative_ml.serving.exchange import JSON, Answer, Call, Limits, Refusal, as_json
 from declarative_ml.serving.model import ServedModel, answer_columns, answer_rows
 
@@ -24,18 +24,6 @@ CSV = b"text/csv"
 MEDIA = (JSON, ARROW, CSV)
 
 _decode = msgspec.json.Decoder().decode
-
-Reply = Callable[[Predictions], Answer]
-
-
-@dataclass(slots=True)
-class Asked:
-    """What a request asks to be scored, and how its answer is written."""
-
-    columns: Mapping[str, np.ndarray]
-    """The graph's raw columns, [rows, 1]."""
-    rows: int
-    reply: Reply
 
 
 def read_asked(model: ServedModel, call: Call, limits: Limits) -> Asked:
@@ -69,12 +57,19 @@ def read_rows(model: ServedModel, rows: Any, limits: Limits, name: str = "rows")
     if not isinstance(rows, list):
         raise Refusal(400, f"'{name}' is not a list of objects", hint='send {"rows": [{"column": value, …}]}')
     _require(len(rows), limits)
-    columns = fitting(lambda: model.scorer.raw_rows(rows)[0])
     return Asked(
-        columns,
         len(rows),
         lambda scored: as_json({"predictions": answer_rows(model, scored), "model": model.about}),
+        table=rows,
     )
+
+
+def read_instances(model: ServedModel, call: Call, limits: Limits) -> Asked:
+    """The body that Vertex AI sends. Raises Refusal."""
+    body = read_json(call.body)
+    if not isinstance(body, dict) or "instances" not in body:
+        raise Refusal(400, "the body is not an object with 'instances'")
+    return read_rows(model, body["instances"], limits, "instances")
 
 
 def _read_columns(model: ServedModel, columns: Any, limits: Limits) -> Asked:
@@ -86,7 +81,9 @@ def _read_columns(model: ServedModel, columns: Any, limits: Limits) -> Asked:
     _require(rows, limits)
     raw = fitting(lambda: model.scorer.raw_columns(columns)[0])
     return Asked(
-        raw, rows, lambda scored: as_json({"columns": answer_columns(model, scored), "model": model.about})
+        rows,
+        lambda scored: as_json({"columns": answer_columns(model, scored), "model": model.about}),
+        raw=raw,
     )
 
 
@@ -109,7 +106,7 @@ def _of_batch(model: ServedModel, batch: Any, limits: Limits) -> Asked:
     _require(batch.num_rows, limits)
     columns = fitting(lambda: raw_inputs(model.scorer, batch))
     return Asked(
-        columns, batch.num_rows, lambda scored: Answer(write_arrow(model, batch, scored), media=ARROW)
+        batch.num_rows, lambda scored: Answer(write_arrow(model, batch, scored), media=ARROW), raw=columns
     )
 
 
@@ -128,7 +125,7 @@ def _read_csv(model: ServedModel, body: bytes, limits: Limits) -> Asked:
     _require(len(table) - 1, limits)
     cells = {name: [line[place] for line in table[1:]] for place, name in enumerate(names)}
     columns = fitting(lambda: model.scorer.raw_columns(cells)[0])
-    return Asked(columns, len(table) - 1, lambda scored: Answer(_write_csv(model, scored), media=CSV))
+    return Asked(len(table) - 1, lambda scored: Answer(_write_csv(model, scored), media=CSV), raw=columns)
 
 
 def _write_csv(model: ServedModel, scored: Predictions) -> bytes:
@@ -151,7 +148,7 @@ def fitting(read: Callable[[], Any]) -> Any:
 def _equal_length(columns: Mapping[str, Sequence[Any]]) -> int:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        listed = ", ".join(f"{name}: {length}" for name, length in islice(lengths.items(), 20))
         raise Refusal(422, f"the columns have unequal numbers of rows ({listed})")
     return next(iter(lengths.values()), 0)
 

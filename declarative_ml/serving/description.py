@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from declarative_ml.serving.bodies import ARROW, CSV
+from declarative_ml.serving.inference_protocol import outputs_of
 from declarative_ml.serving.model import ServedModel
+from declarative_ml.serving.protocol_tensors import BYTES, DATATYPES
 from declarative_ml.store.bundle import Input
 
 ERROR = {
@@ -100,7 +102,7 @@ def request_body(model: ServedModel, schema: Mapping[str, Any], *, tables: bool 
     content: dict[str, Any] = {"application/json": {"schema": schema, "example": {"rows": [model.example]}}}
     if tables:
         binary = {"schema": {"type": "string", "format": "binary"}}
-        content |= {ARROW.decode(): binary, CSV.decode(): {"schema": {"type": "string"}}}
+        content |= {ARROW.decode(): binary, CSV.decode(): {"schema": {"type": "string", "minLength": 1}}}
     return {"required": True, "content": content}
 
 
@@ -138,19 +140,27 @@ def infer_body(model: ServedModel) -> dict[str, Any]:
                 "minItems": 1,
                 "maxItems": 2,
             },
-            "datatype": {"type": "string"},
-            "parameters": {"type": "object"},
-            "data": {"type": "array"},
+            "datatype": {"type": "string", "enum": [*DATATYPES, BYTES]},
+            "parameters": {"type": ["object", "null"]},
+            "data": {"type": "array", "description": "flat, or one list a row; absent for a binary tensor"},
         },
         "required": ["name", "shape", "datatype"],
+    }
+    output = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "enum": list(outputs_of(model))},
+            "parameters": {"type": ["object", "null"]},
+        },
+        "required": ["name"],
     }
     schema = {
         "type": "object",
         "properties": {
             "id": {"type": "string"},
             "inputs": {"type": "array", "minItems": 1, "items": tensor},
-            "outputs": {"type": "array"},
-            "parameters": {"type": "object"},
+            "outputs": {"type": ["array", "null"], "items": output},
+            "parameters": {"type": ["object", "null"]},
         },
         "required": ["inputs"],
     }

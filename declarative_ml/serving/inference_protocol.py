@@ -6,7 +6,7 @@ https://github.com/kserve/open-inference-protocol, with the binary tensor extens
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from declarative_ml.scoring.scorer import Predictions
+from declarative_ml.serving.batching import Asked
 from declarative_ml.serving.bodies import fitting, read_json
 from declarative_ml.serving.exchange import Answer, Call, Limits, Refusal, as_json
 from declarative_ml.serving.model import ServedModel
@@ -26,7 +27,6 @@ from declarative_ml.serving.protocol_tensors import (
     write_binary,
     write_list,
 )
-from declarative_ml.store.bundle import Input
 
 HEADER_LENGTH = b"inference-header-content-length"
 EXTENSIONS = ("binary_tensor_data",)
@@ -47,12 +47,12 @@ def outputs_of(model: ServedModel) -> dict[str, tuple[str, list[int]]]:
     return {"prediction": (label, [-1, 1]), "probabilities": ("FP32", [-1, len(model.classes)])}
 
 
-def metadata(model: ServedModel) -> dict[str, Any]:
-    """The model as its metadata endpoint describes it."""
+def metadata(model: ServedModel, versions: Sequence[str]) -> dict[str, Any]:
+    """The model as its metadata endpoint describes it, with all `versions` of its name."""
     kinds = {"float32": "FP32", "string": BYTES}
     return {
         "name": model.name,
-        "versions": [model.version],
+        "versions": list(versions),
         "platform": PLATFORM,
         "inputs": [
             {"name": column.name, "datatype": kinds[column.dtype], "shape": [-1, 1]}
@@ -74,18 +74,15 @@ class _Wanted:
     id: str
 
 
-async def infer(model: ServedModel, call: Call, limits: Limits) -> tuple[Answer, int]:
-    """Answer an inference request; the number of rows with it.
-
-    Raises Refusal 400 (413 for too many rows) with what is wrong.
-    """
+def read_inference(model: ServedModel, call: Call, limits: Limits) -> Asked:
+    """What an inference request asks. Raises Refusal 400 (413 for too many rows) with what is wrong."""
     header, rest = _split(call)
     body = read_json(header)
     if not isinstance(body, dict):
         raise Refusal(400, "the request is not an object")
     wanted = _wanted(model, body)
     columns, rows = _read_inputs(model, body, rest, limits)
-    return _write(model, await model.predict(columns, rows), wanted), rows
+    return Asked(rows, lambda scored: _write(model, scored, wanted), raw=columns)
 
 
 def _split(call: Call) -> tuple[bytes, memoryview]:
@@ -147,13 +144,12 @@ def _read_tensor(
 
 
 def _raw(model: ServedModel, found: Mapping[str, np.ndarray | list[Any]]) -> dict[str, np.ndarray]:
-    """The graph's raw columns. Float32 tensors alone go in as they are; else the columns' rules read them."""
-    names = model.scorer.columns
-    if found.keys() == set(names) and all(
-        map(_goes_in, (found[name] for name in names), model.manifest.inputs)
-    ):
-        return {name: np.asarray(found[name]).reshape(-1, 1) for name in names}
-    values = {name: item.tolist() if isinstance(item, np.ndarray) else item for name, item in found.items()}
+    """The graph's raw columns: what it takes as it is, the rest as the columns' rules read it."""
+    ready = {column.name for column in model.manifest.inputs if column.dtype == "float32"}
+    values = {
+        name: item.tolist() if isinstance(item, np.ndarray) and not _goes_in(item, name in ready) else item
+        for name, item in found.items()
+    }
     try:
         raw: dict[str, np.ndarray] = fitting(lambda: model.scorer.raw_columns(values)[0])
     except Refusal as refusal:
@@ -161,13 +157,8 @@ def _raw(model: ServedModel, found: Mapping[str, np.ndarray | list[Any]]) -> dic
     return raw
 
 
-def _goes_in(given: np.ndarray | list[Any], column: Input) -> bool:
-    return (
-        isinstance(given, np.ndarray)
-        and given.dtype == np.float32
-        and column.dtype == "float32"
-        and not np.isinf(given).any()
-    )
+def _goes_in(given: np.ndarray, ready: bool) -> bool:
+    return ready and given.dtype == np.float32 and not np.isinf(given).any()
 
 
 def _wanted(model: ServedModel, body: Mapping[str, Any]) -> _Wanted:
@@ -176,20 +167,24 @@ def _wanted(model: ServedModel, body: Mapping[str, Any]) -> _Wanted:
         raise Refusal(400, "'id' is not a text")
     known = outputs_of(model)
     binary = _flag(_parameters(body), "binary_data_output")
-    asked = body.get("outputs") or []
-    if not isinstance(asked, list):
+    asked = body.get("outputs")
+    if asked is None:
+        asked = []
+    elif not isinstance(asked, list):
         raise Refusal(400, "'outputs' is not a list")
     names: dict[str, bool] = {}
     for item in asked:
         name = item.get("name") if isinstance(item, dict) else None
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise Refusal(400, f"the model has no output {name!r}", hint=f"it has {', '.join(known)}")
-        names[str(name)] = _flag(_parameters(item), "binary_data", binary)
+        names[name] = _flag(_parameters(item), "binary_data", binary)
     return _Wanted(names or dict.fromkeys(known, binary), given or uuid.uuid4().hex)
 
 
 def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = item.get("parameters") or {}
+    given = item.get("parameters")
+    if given is None:
+        return {}
     if not isinstance(given, dict):
         raise Refusal(400, "'parameters' is not an object")
     return given

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.scoring.explain import explain_inputs, output_names
 from declarative_ml.scoring.scorer import Predictions, Scorer
-from declarative_ml.serving.batching import Batcher, Columns
+from declarative_ml.serving.batching import Asked, Batcher, Columns
 from declarative_ml.store.bundle import Bundle
 
-SMALL_ROWS = 64
-"""Up to here a request is scored on the event loop, together with others; beyond it in a thread, so that the
-small ones need not wait."""
+if TYPE_CHECKING:
+    from declarative_ml.serving.watch import Watch
 
 Result = TypeVar("Result")
 
@@ -38,21 +38,35 @@ class ServedModel:
         self._batcher = Batcher(self.scorer)
         self._heavy = ThreadPoolExecutor(1, thread_name_prefix="dml-batch")
         self._warm_up()
+        self.opened = time.time()
+        self.watch: Watch | None = None
+        """What sees its requests and answers."""
 
     @property
     def about(self) -> dict[str, str]:
         """What every answer says of the model."""
         return {"name": self.name, "version": self.version}
 
-    async def predict(self, columns: Columns, rows: int) -> Predictions:
-        """Score raw columns [rows, 1]; few rows together with those of other requests."""
-        if rows <= SMALL_ROWS:
-            return self.scorer.answers([await self._batcher.submit(columns, rows)], rows)
-        return await self.aside(lambda: self.scorer.predict_raw(columns))
+    @property
+    def batch_sizes(self) -> Sequence[int]:
+        """How many batches of small requests had 1, 2 or 3, 4 to 7, … rows."""
+        return tuple(self._batcher.sizes)
+
+    def batched(self, asked: Asked) -> asyncio.Future[Predictions]:
+        """The predictions for few rows, scored together with those of other requests."""
+        return self._batcher.submit(asked)
+
+    def at_once(self, asked: Asked) -> Predictions:
+        """The predictions for few rows, scored alone."""
+        return self._batcher.alone(asked)
 
     async def aside(self, work: Callable[[], Result]) -> Result:
         """Do long work in the model's thread, one piece at a time; the event loop goes on."""
         return await asyncio.get_running_loop().run_in_executor(self._heavy, work)
+
+    def later(self, work: Callable[[], Result]) -> Future[Result]:
+        """Do work in the model's thread, behind what waits there."""
+        return self._heavy.submit(work)
 
     def explain(self, columns: Columns) -> list[dict[str, Any]]:
         """SHAP values of raw columns [R, 1]: per row what each column adds, and the base, by output."""
@@ -73,16 +87,27 @@ class ServedModel:
     @cached_property
     def example(self) -> dict[str, Any]:
         """One row as a client would send it: the examples that training left, null where there are none."""
-        return {column.name: (column.field.get("examples") or [None])[0] for column in self.manifest.inputs}
+        return {
+            column.name: _short((column.field.get("examples") or [None])[0])
+            for column in self.manifest.inputs
+        }
 
     def close(self) -> None:
-        """End the model's thread when what it works on is done."""
+        """End its watch, and its thread when what it works on is done."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None  # it holds the model
         self._heavy.shutdown(wait=True)
 
     def _warm_up(self) -> None:
         """Score once, so that the first request does not pay for it. The example is of our own making."""
         columns, _ = self.scorer.raw_rows([self.example], strict=False)
         self.scorer.predict_raw(columns)
+
+
+def _short(value: Any) -> Any:
+    """A number of the graph's precision with no more digits than it has: 12.1, not 12.100000381469727."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _by_output(names: Sequence[str], values: np.ndarray) -> Any:

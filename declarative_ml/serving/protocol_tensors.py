@@ -99,22 +99,39 @@ def read_binary(name: str, datatype: str, content: memoryview, rows: int) -> np.
 
 
 def _read_texts(name: str, content: memoryview, rows: int) -> list[str]:
-    texts, place = [], 0
+    given, size, parts, place = content.tobytes(), len(content), [], 0
     try:
         for _ in range(rows):
-            size = struct.unpack_from("<I", content, place)[0]
-            end = place + 4 + size
-            if end > len(content):
-                raise struct.error
-            texts.append(str(content[place + 4 : end], "utf-8"))
-            place = end
-    except (struct.error, UnicodeDecodeError):
-        raise Refusal(
-            400, f"input {name!r}: value {len(texts) + 1} is no text with its length before it"
-        ) from None
-    if place != len(content):
-        raise Refusal(400, f"input {name!r}: {len(content) - place} bytes are left behind the last value")
+            start = place + 4
+            place = start + _LENGTH(given, place)[0]
+            parts.append(given[start:place])
+        if place > size:
+            raise struct.error
+        texts = list(map(bytes.decode, parts))
+    except struct.error:
+        raise _no_text(name, len(parts) + (place <= size)) from None
+    except UnicodeDecodeError:
+        raise _no_text(name, _first_wrong(parts) + 1) from None
+    if place != size:
+        raise Refusal(400, f"input {name!r}: {size - place} bytes are left behind the last value")
     return texts
+
+
+_LENGTH = struct.Struct("<I").unpack_from
+
+
+def _no_text(name: str, number: int) -> Refusal:
+    return Refusal(400, f"input {name!r}: value {number} is no text with its length before it")
+
+
+def _first_wrong(parts: Sequence[bytes]) -> int:
+    """The place of the first that is not UTF-8; the last where all others are."""
+    for place, part in enumerate(parts):
+        try:
+            part.decode()
+        except UnicodeDecodeError:
+            return place
+    return len(parts) - 1
 
 
 def write_binary(values: np.ndarray, datatype: str) -> bytes:

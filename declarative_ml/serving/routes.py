@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from declarative_ml.core.errors import DataError
 from declarative_ml.core.versions import library_version
 from declarative_ml.serving import description, inference_protocol
-from declarative_ml.serving.bodies import read_asked, read_json, read_rows
+from declarative_ml.serving.about import about_all
+from declarative_ml.serving.asked import Read, answered, settled
+from declarative_ml.serving.bodies import read_asked, read_instances, read_json, read_rows
+from declarative_ml.serving.drift_metrics import Families, drift_report, reading
 from declarative_ml.serving.exchange import Answer, Call, Handler, Limits, Refusal, as_json
+from declarative_ml.serving.fleet import Fleet
+from declarative_ml.serving.fleet_metrics import FleetFamilies
+from declarative_ml.serving.line import Line
 from declarative_ml.serving.model import ServedModel
 from declarative_ml.serving.service import Service
 
-LONG_BODY = 32 << 10
-"""A body of more bytes is read and answered aside, in the model's thread."""
 MOST_EXPLAINED = 20
 """Rows of one request for explanations."""
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
@@ -37,14 +40,27 @@ class Route:
     """Asked by machines that have no token."""
     works: bool = False
     """Costs a prediction or more: counts against the limit of requests at once."""
+    model: ServedModel | None = None
+    """The one that it asks."""
 
 
-def routes_of(service: Service) -> list[Route]:
-    """All routes: those that name no model ask the first one."""
-    found = [*_state(service), *_protocol_state(service), *_clouds(service)]
-    found += _model(service, service.first, "")
-    for model in service.models:
-        found += [*_model(service, model, f"/models/{model.name}"), *_protocol(service, model)]
+def routes_of(service: Service, fleet: Fleet) -> list[Route]:
+    """All routes of a fleet: those that name no model ask the first one, those that name no version the first
+    of the name."""
+    first = fleet.lines[0]
+    found = [*_state(service), *_protocol_state(service), *_clouds(service, first)]
+    found += _model(service, first, "")
+    named: set[str] = set()
+    for line in fleet.lines:
+        name = line.model.name
+        if name not in named:
+            named.add(name)
+            found += _model(service, line, f"/models/{name}")
+            found += _protocol(service, line, f"/v2/models/{name}", fleet.versions(name))
+    for (name, version), model in fleet.by_version().items():
+        alone = Line(model)
+        found += _model(service, alone, f"/models/{name}/versions/{version}")
+        found += _protocol(service, alone, f"/v2/models/{name}/versions/{version}", fleet.versions(name))
     return found
 
 
@@ -55,12 +71,23 @@ def _state(service: Service) -> list[Route]:
     async def ready(call: Call) -> Answer:
         if service.draining:
             raise Refusal(503, "the service is stopping")
+        trouble = service.trouble()
+        told = {"trouble": trouble} if trouble else {}
+        models = [model.about for model in service.fleet.models]
+        return as_json({"status": "ready", "ready": True, "models": models, **told})
+
+    async def models(call: Call) -> Answer:
         return as_json(
-            {"status": "ready", "ready": True, "models": [model.about for model in service.models]}
+            {
+                "models": about_all(service.fleet, service.compared),
+                "trouble": service.trouble(),
+                "reloads": service.lineup.reloads,
+            }
         )
 
     async def metrics(call: Call) -> Answer:
-        return Answer(service.metrics.exposition(service.inside), media=PROMETHEUS)
+        drift = [await reading(watch) for watch in service.fleet.watched()]
+        return Answer(service.exposition([Families(drift), FleetFamilies(service)]), media=PROMETHEUS)
 
     return [
         Route("GET", "/healthz", alive, "Whether the process is alive", "state", probe=True),
@@ -73,39 +100,37 @@ def _state(service: Service) -> list[Route]:
             responses=description.refusals(503),
             probe=True,
         ),
+        Route("GET", "/models", models, "What the models are and take, and how a shadow compares", "state"),
         Route("GET", "/metrics", metrics, "Counts and times, for Prometheus", "state"),
     ]
 
 
-def _model(service: Service, model: ServedModel, prefix: str) -> list[Route]:
-    limits = service.limits
-
-    async def predict(call: Call) -> Answer:
-        answer, rows = await _predicted(model, call, limits)
-        service.metrics.count_rows(model.name, rows)
-        return answer
+def _model(service: Service, line: Line, prefix: str) -> list[Route]:
+    model, watch = line.model, line.model.watch
 
     async def explain(call: Call) -> Answer:
-        body = read_json(call.body)
-        if not isinstance(body, dict) or body.keys() != {"rows"}:
-            raise Refusal(
-                400, "the body is not an object with 'rows'", hint='send {"rows": [{"column": value, …}]}'
-            )
-        asked = read_rows(model, body["rows"], Limits(rows=MOST_EXPLAINED))
-        return await model.aside(lambda: _explained(model, asked.columns))
+        return await model.aside(lambda: _explained(model, call))
+
+    async def drift(call: Call) -> Answer:
+        assert watch is not None
+        return as_json(drift_report(await reading(watch)))
 
     taken = description.refusals(400, 401, 408, 413, 415, 422, 503)
     content = {"application/json": {"schema": description.answer_schema(model)}}
+    watched = watch is not None and watch.windows is not None
+    about_drift = "How far requests and answers are from the training rows"
     return [
+        *([Route("GET", f"{prefix}/drift", drift, about_drift, "model", model=model)] if watched else []),
         Route(
             "POST",
             f"{prefix}/predict",
-            predict,
+            _scoring(service, line, read_asked),
             f"Predict {model.manifest.task.target}",
             "model",
             {"requestBody": description.request_body(model, description.body_schema(model), tables=True)},
             {200: {"description": "The predictions, in the order of the rows", "content": content}, **taken},
             works=True,
+            model=model,
         ),
         Route(
             "POST",
@@ -120,51 +145,46 @@ def _model(service: Service, model: ServedModel, prefix: str) -> list[Route]:
             },
             {200: {"description": "Base, values by column, prediction, by row"}, **taken},
             works=True,
+            model=model,
         ),
     ]
 
 
-async def _predicted(model: ServedModel, call: Call, limits: Limits) -> tuple[Answer, int]:
-    if len(call.body) > LONG_BODY:
-        return await model.aside(lambda: _predicted_aside(model, call, limits))
-    asked = read_asked(model, call, limits)
-    return asked.reply(await model.predict(asked.columns, asked.rows)), asked.rows
+def _scoring(service: Service, line: Line, read: Read) -> Handler:
+    """Answers requests for predictions that `read` reads."""
+
+    async def score(call: Call) -> Answer:
+        model, further = line.draw(), read
+        if line.goes_by_columns:
+            model, further = await settled(line, call, service.limits, read)
+        call.model = model
+        asked, scored, answer = await answered(model, call, service.limits, further)
+        return service.answered(line, model, call, asked, scored, answer)
+
+    return score
 
 
-def _predicted_aside(model: ServedModel, call: Call, limits: Limits) -> tuple[Answer, int]:
-    asked = read_asked(model, call, limits)
-    return asked.reply(model.scorer.predict_raw(asked.columns)), asked.rows
+def _explained(model: ServedModel, call: Call) -> Answer:
+    call.begin("decode")
+    body = read_json(call.body)
+    if not isinstance(body, dict) or body.keys() != {"rows"}:
+        raise Refusal(
+            400, "the body is not an object with 'rows'", hint='send {"rows": [{"column": value, …}]}'
+        )
+    asked = read_rows(model, body["rows"], Limits(rows=MOST_EXPLAINED))
+    call.rows = asked.rows
+    call.begin("explain")
+    return as_json({"rows": model.explain(asked.columns(model.scorer)), "model": model.about})
 
 
-def _explained(model: ServedModel, columns: Mapping[str, Any]) -> Answer:
-    try:
-        rows = model.explain(columns)
-    except DataError as error:
-        raise Refusal(422, error.message, hint=error.hint) from None
-    return as_json({"rows": rows, "model": model.about})
-
-
-def _clouds(service: Service) -> list[Route]:
+def _clouds(service: Service, line: Line) -> list[Route]:
     """What Amazon SageMaker and Google Vertex AI ask a container."""
-    model, limits = service.first, service.limits
+    model = line.model
 
     async def ping(call: Call) -> Answer:
         if service.draining:
             raise Refusal(503, "the service is stopping")
         return as_json({"status": "ok"})
-
-    async def invocations(call: Call) -> Answer:
-        answer, rows = await _predicted(model, call, limits)
-        service.metrics.count_rows(model.name, rows)
-        return answer
-
-    async def vertex(call: Call) -> Answer:
-        body = read_json(call.body)
-        if not isinstance(body, dict) or "instances" not in body:
-            raise Refusal(400, "the body is not an object with 'instances'")
-        asked = read_rows(model, body["instances"], limits, "instances")
-        service.metrics.count_rows(model.name, asked.rows)
-        return asked.reply(await model.predict(asked.columns, asked.rows))
 
     taken = description.refusals(400, 401, 408, 413, 415, 422, 503)
     body = {"requestBody": description.request_body(model, description.body_schema(model), tables=True)}
@@ -172,45 +192,48 @@ def _clouds(service: Service) -> list[Route]:
     return [
         Route("GET", "/ping", ping, "SageMaker's probe", "clouds", {}, description.refusals(503), probe=True),
         Route(
-            "POST", "/invocations", invocations, "Predict, for SageMaker", "clouds", body, taken, works=True
+            "POST",
+            "/invocations",
+            _scoring(service, line, read_asked),
+            "Predict, for SageMaker",
+            "clouds",
+            body,
+            taken,
+            works=True,
+            model=model,
         ),
         Route(
             "POST",
             "/vertex/predict",
-            vertex,
+            _scoring(service, line, read_instances),
             "Predict, for Vertex AI (AIP_PREDICT_ROUTE)",
             "clouds",
             {"requestBody": instances},
             taken,
             works=True,
+            model=model,
         ),
     ]
 
 
-def _protocol(service: Service, model: ServedModel) -> list[Route]:
+def _protocol(service: Service, line: Line, prefix: str, versions: Sequence[str]) -> list[Route]:
     """The model's part of the Open Inference Protocol."""
+    model = line.model
 
     async def ready(call: Call) -> Answer:
         return as_json({"name": model.name, "ready": not service.draining})
 
     async def metadata(call: Call) -> Answer:
-        return as_json(inference_protocol.metadata(model))
+        return as_json(inference_protocol.metadata(model, versions))
 
-    async def infer(call: Call) -> Answer:
-        answer, rows = await inference_protocol.infer(model, call, service.limits)
-        service.metrics.count_rows(model.name, rows)
-        return answer
-
+    infer = _scoring(service, line, inference_protocol.read_inference)
     tag, taken = "open inference protocol", description.refusals(400, 401, 408, 413, 415, 503)
     body = {"requestBody": description.infer_body(model)}
-    found = []
-    for prefix in (f"/v2/models/{model.name}", f"/v2/models/{model.name}/versions/{model.version}"):
-        found += [
-            Route("GET", prefix, metadata, "Inputs and outputs of the model", tag),
-            Route("GET", f"{prefix}/ready", ready, "Whether the model is ready", tag, probe=True),
-            Route("POST", f"{prefix}/infer", infer, "Predict", tag, body, taken, works=True),
-        ]
-    return found
+    return [
+        Route("GET", prefix, metadata, "Inputs and outputs of the model", tag, model=model),
+        Route("GET", f"{prefix}/ready", ready, "Whether the model is ready", tag, probe=True, model=model),
+        Route("POST", f"{prefix}/infer", infer, "Predict", tag, body, taken, works=True, model=model),
+    ]
 
 
 def _protocol_state(service: Service) -> list[Route]:

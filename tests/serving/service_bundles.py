@@ -35,6 +35,7 @@ def train_guests(folder: Path, target: str) -> Bundle:
     write_guests(folder / "guests.csv")
     spec = {
         "name": f"guests-{target}",
+        "description": "Guests & what <b>becomes</b> of them",
         "data": {"source": "guests.csv", "split": {"method": "random", "validation": 0.2}},
         "target": {"column": target, "type": "multiclass"} if target == "kind" else target,
         "features": COLUMNS,

@@ -191,6 +191,15 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
         lambda rows: {"inputs": tensors(rows), "outputs": [{"name": "x"}]},
         "no output 'x'",
     ),
+    "an output that is named by an object": (
+        lambda rows: {"inputs": tensors(rows), "outputs": [{"name": {}}]},
+        "no output {}",
+    ),
+    "outputs is a text": (lambda rows: {"inputs": tensors(rows), "outputs": ""}, "'outputs' is not a list"),
+    "parameters is false": (
+        lambda rows: {"inputs": tensors(rows), "parameters": False},
+        "'parameters' is not an object",
+    ),
     "outputs is an object": (
         lambda rows: {"inputs": tensors(rows), "outputs": {"a": 1}},
         "'outputs' is not a list",

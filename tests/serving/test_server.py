@@ -5,95 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from service_process import Running, serving, wait_for
 
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.store.bundle import Bundle
-
-BLOCKED = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in "torch mlflow pandas sklearn shap lightgbm scipy onnx".split():
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
-from declarative_ml.cli import main
-main()
-"""
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            link.request(
-                method, path, None if body is None else json.dumps(body), {"content-type": "application/json"}
-            )
-            reply = link.getresponse()
-            return reply.status, reply.read()
-        finally:
-            link.close()
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-
-@contextmanager
-def serving(*arguments: object, environment: dict[str, str] | None = None) -> Iterator[Running]:
-    """`dml serve`, with the libraries of training out of reach."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log.txt"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-c", BLOCKED, "serve", *map(str, arguments), "--port", "0"],
-                stderr=stream,
-                env={**os.environ, **(environment or {})},
-            )
-        try:
-            wait_for(lambda: "stop with" in log.read_text() or process.poll() is not None)
-            port = re.search(r":(\d+)\n", log.read_text())
-            assert port is not None, log.read_text()
-            yield Running(process, int(port[1]), log)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
-
-
-def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def running(bundle_of: Callable[[str], Bundle]) -> Iterator[Running]:
-    with serving(bundle_of("stays").path) as found:
-        yield found
 
 
 def test_a_real_request(running: Running, bundle_of: Callable[[str], Bundle], row: dict[str, Any]) -> None:
@@ -144,51 +68,6 @@ def test_triton_client(
         client.close()
 
 
-RAW: dict[str, tuple[bytes, bytes]] = {
-    "no HTTP": (b"hello\r\n\r\n", b"400"),
-    "a header with a line break": (b"GET / HTTP/1.1\r\nhost: a\r\nx: a\rb\r\n\r\n", b"400"),
-    "two lengths": (
-        b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc",
-        b"400",
-    ),
-    "an unknown method": (b"BREW /predict HTTP/1.1\r\nhost: a\r\n\r\n", b"400"),
-    "another method": (b"DELETE /predict HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"405"),
-    "a path with dots": (b"GET /../../etc/passwd HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"404"),
-    "a range": (
-        b"GET /healthz HTTP/1.1\r\nhost: a\r\nrange: bytes="
-        + b"0-," * 2000
-        + b"\r\nconnection: close\r\n\r\n",
-        b"200",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", RAW)
-def test_odd_bytes_get_an_answer(running: Running, name: str) -> None:
-    sent, status = RAW[name]
-    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as link:
-        link.sendall(sent)
-        assert link.recv(4096).split()[1] == status
-    assert running.ask("GET", "/healthz")[0] == 200
-
-
-def test_clients_that_leave_in_the_middle_leave_nothing(running: Running) -> None:
-    for _ in range(200):
-        with socket.create_connection(("127.0.0.1", running.port)) as link:
-            link.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{")
-    wait_for(lambda: b"dml_requests_inside 1.0" in running.ask("GET", "/metrics")[1])
-
-
-def test_a_slow_client_is_let_go(bundle_of: Callable[[str], Bundle], tmp_path: Path) -> None:
-    with serving(bundle_of("stays").path, "--timeout", "1s") as running:
-        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as head:
-            head.sendall(b"POST /predict HTTP/1.1\r\nhost:")
-            assert head.recv(100) == b""
-        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as body:
-            body.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
-            assert b" 408 " in body.recv(4096)
-
-
 def test_stopping_under_load_drops_nothing(bundle_of: Callable[[str], Bundle], row: dict[str, Any]) -> None:
     with serving(bundle_of("stays").path) as running:
         told, faults = threading.Event(), []
@@ -228,21 +107,11 @@ def test_stopping_under_load_drops_nothing(bundle_of: Callable[[str], Bundle], r
 
 def test_a_worker_that_is_killed_comes_back(bundle_of: Callable[[str], Bundle], row: dict[str, Any]) -> None:
     with serving(bundle_of("stays").path, "--workers", "2") as running:
-
-        def workers() -> set[int]:
-            listed = subprocess.run(
-                ["ps", "-ww", "--ppid", str(running.process.pid), "-o", "pid=", "-o", "args="],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            return {int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line}
-
         wait_for(lambda: running.ask("POST", "/predict", {"rows": [row]})[0] == 200)
-        before = workers()
+        before = running.workers()
         assert len(before) == 2
         os.kill(min(before), signal.SIGKILL)
-        wait_for(lambda: len(workers() - {min(before)}) == 2)
+        wait_for(lambda: len(running.workers() - {min(before)}) == 2)
         for _ in range(20):
             assert running.ask("POST", "/predict", {"rows": [row]})[0] == 200
         assert running.stop() == 0

@@ -95,6 +95,33 @@ def test_requests_at_once_are_one_batch_and_get_their_own_answers(
         assert reply.json["predictions"][0]["probabilities"] == pytest.approx(one["probabilities"])
 
 
+def test_a_bad_request_does_not_spoil_those_that_are_scored_with_it(
+    stays: Client, runner: asyncio.Runner, rows: list[dict[str, Any]]
+) -> None:
+    few = [rows[place : place + 1 + place % 3] for place in range(12)]
+    bodies: list[Any] = [{"rows": some} for some in few]
+    bodies[3] = {"rows": [{**rows[3], "age": "old"}]}
+    bodies[5] = {"rows": [{"age": 1}]}
+    bodies[7] = {"columns": {name: [row[name] for row in few[7]] for name in rows[0]}}
+    bodies[9] = {"rows": [[]]}
+
+    async def together() -> list[Any]:
+        return list(await asyncio.gather(*(stays.send("POST", "/predict", body) for body in bodies)))
+
+    replies = runner.run(together())
+    assert [reply.status for reply in replies] == [422 if place in (3, 5, 9) else 200 for place in range(12)]
+    assert "column 'age', row 1: 'old'" in replies[3].json["error"]
+    assert "row 1 lacks" in replies[5].json["error"]
+    assert "row 1 is []" in replies[9].json["error"]
+    for place, some in enumerate(few):
+        if place not in (3, 5, 7, 9):
+            wanted = stays.post("/predict", {"rows": some}).json["predictions"]
+            for left, right in zip(replies[place].json["predictions"], wanted, strict=True):
+                assert left["probabilities"] == pytest.approx(right["probabilities"], abs=1e-6)
+    alone = stays.post("/predict", bodies[7]).json["columns"]["probability"]
+    assert replies[7].json["columns"]["probability"] == pytest.approx(alone, abs=1e-6)
+
+
 def test_many_rows_are_answered_aside_as_few_are(stays: Client, rows: list[dict[str, Any]]) -> None:
     many = stays.post("/predict", {"rows": rows * 4}).json["predictions"]
     few = stays.post("/predict", {"rows": rows[:3]}).json["predictions"]
@@ -211,6 +238,26 @@ def test_limits(client_of: Callable[..., Client], rows: list[dict[str, Any]], ro
     assert small.ask("POST", "/predict", headers={"content-length": "-1"}).status == 413
     assert small.post("/predict", b"\x1f\x8b", content_encoding="gzip").status == 415
     assert small.post("/predict", b"<xml/>", content_type="application/xml").status == 415
+
+
+def test_long_bodies_share_the_memory(
+    client_of: Callable[..., Client], runner: asyncio.Runner, rows: list[dict[str, Any]]
+) -> None:
+    client = client_of("stays", limits=Limits(held_bytes=50_000))
+    body = json.dumps({"rows": rows}).encode()
+    parts = [body[place : place + 4000] for place in range(0, len(body), 4000)]
+    assert 15_000 < len(body) < 45_000
+
+    async def together(count: int) -> list[Any]:
+        asked = [client.send("POST", "/predict", parts=list(parts)) for _ in range(count)]
+        return list(await asyncio.gather(*asked))
+
+    replies = runner.run(together(8))
+    found = {reply.status for reply in replies}
+    assert found == {200, 503}
+    assert all("retry-after" in reply.headers for reply in replies if reply.status == 503)
+    assert client.application.service.held == 0
+    assert [reply.status for reply in runner.run(together(1))] == [200]
 
 
 TOKENS: dict[str, tuple[dict[str, str], int]] = {
