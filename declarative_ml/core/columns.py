@@ -11,15 +11,14 @@ from declarative_ml.core.arrow_types import arrow_type as arrow_type
 from declarative_ml.core.arrow_types import cast_or_none
 from declarative_ml.core.arrow_types import plain_array as plain_array
 from declarative_ml.core.dates import canonical_texts_of_dates, read_dates
+from declarative_ml.core.edges import holds_letter, is_missing, without_blanks
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.grammar import (
     FALSE,
     MAX_PLAIN_INTEGER,
     TRUE,
-    WHITESPACE,
     canonical_float,
     number_pattern,
-    spellings_of_missing,
 )
 from declarative_ml.core.row_hash import hash_values as hash_values
 from declarative_ml.core.row_hash import row_hashes as row_hashes
@@ -77,11 +76,11 @@ def read_column(
         array = raw_column(array, "string")
     if rule.type == "text":
         return _null_missing(array, missing), np.empty(0, dtype=np.int64)
-    trimmed = trimmed_texts(array, missing)
-    values = _READERS[rule.type](trimmed, rule)
+    texts = trimmed_texts(array, missing)
+    values = _READERS[rule.type](texts, rule)
     if exact and rule.type == "integer" and pa.types.is_floating(values.type):
         values = _integral_only(values)
-    lost = pc.and_(pc.is_valid(trimmed), pc.is_null(values))
+    lost = pc.and_(pc.is_valid(texts), pc.is_null(values))
     return values, np.flatnonzero(lost.to_numpy(zero_copy_only=False))
 
 
@@ -90,23 +89,17 @@ def trimmed_texts(array: pa.Array, missing: Iterable[str]) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim(array, characters=WHITESPACE)
-    return pc.if_else(_is_missing(trimmed, missing), pa.scalar(None, pa.string()), trimmed)
+    texts = without_blanks(array)
+    found = is_missing(texts, missing)
+    return texts if found is None else pc.if_else(found, pa.scalar(None, pa.string()), texts)
 
 
 def _null_missing(array: pa.Array, missing: Iterable[str]) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = _is_missing(pc.utf8_trim(array, characters=WHITESPACE), missing)
-    return pc.if_else(found, pa.scalar(None, pa.string()), array)
-
-
-def _is_missing(trimmed: pa.Array, missing: Iterable[str]) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.is_in(trimmed, value_set=pa.array(sorted(spellings_of_missing(missing)), pa.string()))
+    found = is_missing(without_blanks(array), missing)
+    return array if found is None else pc.if_else(found, pa.scalar(None, pa.string()), array)
 
 
 def typed_batches(
@@ -272,7 +265,7 @@ def _read_integers(trimmed: pa.Array, rule: ColumnRule) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if _no_hexadecimals(trimmed):
+    if not holds_letter(trimmed, "x"):  # Arrow would read 0x1F as an integer
         exact = cast_or_none(trimmed, pa.int64())
         if exact is None:
             bare = pc.replace_substring_regex(trimmed, r"^\+([0-9])", r"\1")
@@ -281,13 +274,6 @@ def _read_integers(trimmed: pa.Array, rule: ColumnRule) -> pa.Array:
             return exact
     numbers = _read_numbers(trimmed, rule)
     return numbers.cast(pa.int64(), safe=False) if _is_integral(numbers) else numbers
-
-
-def _no_hexadecimals(trimmed: pa.Array) -> bool:
-    """Whether no text holds an "x": Arrow would read 0x1F as an integer."""
-    import pyarrow.compute as pc
-
-    return pc.any(pc.match_substring(trimmed, "x", ignore_case=True)).as_py() is not True
 
 
 def _is_integral(numbers: pa.Array) -> bool:

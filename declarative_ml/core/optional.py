@@ -8,7 +8,7 @@ from typing import Any
 
 from declarative_ml.core.errors import MissingDependency
 
-_MODULES = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+_MODULES = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost", "elastic-apm": "elasticapm"}
 """Distributions whose module has another name."""
 
 

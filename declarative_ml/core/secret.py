@@ -21,6 +21,10 @@ _PATTERN = r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?|file:[^{}]+)\}$"
 _REFERENCE = re.compile(_PATTERN, re.DOTALL)
 _MAX_BYTES = 64 * 1024
 _HIDDEN = "***"
+_SCHEMES = frozenset({
+    "postgresql", "postgres", "sqlite", "duckdb", "mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql",
+    "http", "https", "localhost",
+})  # fmt: skip
 
 
 class Secret:
@@ -111,4 +115,4 @@ class Secret:
 
 def _is_scheme(part: str) -> bool:
     """Words that stand in every address, and tell nothing."""
-    return part.lower() in ("postgresql", "postgres", "sqlite", "duckdb", "http", "https", "localhost")
+    return part.lower() in _SCHEMES

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from declarative_ml.graph.plan import Step
 
@@ -36,6 +37,16 @@ class Budget:
     seconds: float
     started: float
     """When the run began, in seconds of `time.monotonic`."""
+
+
+class Timer(Protocol):
+    """Hands out the time of a run to its steps."""
+
+    def begin(self, step: Step) -> Callable[[], float]:
+        """The deadline of a step that begins now, in seconds of `time.monotonic`; it may move."""
+
+    def end(self, step: Step, seconds: float, *, skipped: bool = False) -> None:
+        """A step is over (or was cached), and took so long."""
 
 
 class Clock:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import graphlib
 import threading
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from declarative_ml.core.atomic import empty_folder, write_json
 from declarative_ml.core.digest import digest_json
+from declarative_ml.core.disk import FULL_HINT, is_full
 from declarative_ml.core.errors import DataError, DmlError, StepFailed
 from declarative_ml.core.faults import fault_point
-from declarative_ml.engines.clock import Budget, Clock
-from declarative_ml.engines.events import Event, Listener, silent
-from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.engines.apart import run_apart
+from declarative_ml.engines.base import Engine, Job, RunResult
+from declarative_ml.engines.clock import Budget, Clock, Timer
+from declarative_ml.engines.events import Event
+from declarative_ml.graph.plan import Step
 from declarative_ml.planner.keys import key_document, step_key
 from declarative_ml.steps import STEPS
 from declarative_ml.steps.context import SKIPPED, Finished, StepContext, skip_reason
 from declarative_ml.store.store import Action, Store
 
 _ATTEMPTS = 3
+_CROSSED = ("recursion depth mismatch", "dictionary changed size during iteration")
+"""What errors say that two threads were in each other's way."""
+_JOBS = 4
+"""Steps side by side where nobody says how many: training steps share the threads."""
 SKIPPED_FOR = "skipped"
 """In what is pinned of a step: why the clock or an error left it out as a whole."""
 GRACE = 5.0
@@ -37,63 +42,47 @@ class Interrupted(BaseException):
     """Raised inside a running step when the run is being stopped; not an Exception on purpose."""
 
 
-@dataclass
-class RunResult:
-    """What a run did: the action of every finished step, its key document, and its status."""
+class Local(Engine):
+    """Threads of this process."""
 
-    actions: dict[str, Action] = field(default_factory=dict)
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    status: dict[str, str] = field(default_factory=dict)
-    """Step id -> `run`, `cached`, `skipped` or `failed`."""
-    error: DmlError | None = None
+    type: Literal["local"] = "local"
+
+    def run(self, job: Job, *, only: Set[str] | None = None, fresh: Set[str] = frozenset()) -> RunResult:
+        """Run the plan here."""
+        return Runner(job, jobs=job.jobs or min(job.threads, _JOBS)).run(only=only, fresh=fresh)
 
 
-class LocalEngine:
+class Runner:
     """Runs steps as soon as what they need is there; independent steps side by side."""
 
-    def __init__(
-        self,
-        store: Store,
-        workspace: Path,
-        *,
-        jobs: int,
-        threads: int,
-        file_digests: Mapping[str, str],
-        listener: Listener = silent,
-        budget: Budget | None = None,
-        pinned: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    ) -> None:
-        """`pinned`: step id -> what its action in the run that is to be repeated has as `pinned`."""
-        self.store = store
-        self.workspace = workspace
-        self.jobs = jobs
-        self.threads = threads
-        self.file_digests = file_digests
-        self.listener = listener
-        self.budget = budget
-        self.pinned = pinned
-        self._clock: Clock | None = None
-        self._stop = threading.Event()
+    def __init__(self, job: Job, *, jobs: int) -> None:
+        self.job = job
+        self.store = job.store
+        self.jobs = jobs if job.memory is None else 1
+        self.listener = job.listener
+        self.timer: Timer | None = None
+        self.stop = threading.Event()
+        self._peaks: dict[str, int] = {}
         self._running: dict[Future[tuple[Action, str]], str] = {}
-        self._stamps = {name: _stamp(name) for name in file_digests}
+        self._stamps = {name: stamp(name) for name in job.file_digests}
 
-    def run(self, plan: Plan, *, only: Set[str] | None = None, fresh: Set[str] = frozenset()) -> RunResult:
+    def run(self, *, only: Set[str] | None = None, fresh: Set[str] = frozenset()) -> RunResult:
         """Run the plan, or of it the steps in `only`; those in `fresh` run although cached.
 
         Finished steps stay in the store whatever happens. On an interrupt the running steps are told to
         stop, are waited for up to GRACE seconds, and the interrupt goes on up.
         """
-        steps = {step.id: step for step in plan.steps if only is None or step.id in only}
-        sorter = graphlib.TopologicalSorter({step.id: set(step.inputs.values()) for step in steps.values()})
+        steps = {step.id: step for step in self.job.plan.steps if only is None or step.id in only}
+        sorter = graphlib.TopologicalSorter({step.id: step.needs for step in steps.values()})
         sorter.prepare()
-        if self.budget is not None:
-            self._clock = Clock(steps.values(), self.budget, jobs=self.jobs)
+        if self.job.budget is not None:
+            self.timer = Clock(steps.values(), self.job.budget, jobs=self.jobs)
         result = RunResult()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="dml")
         try:
             self._drive(steps, sorter, pool, result, fresh)
         except BaseException:
-            self._stop.set()
+            self.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             wait(self._running, timeout=GRACE)
             raise
@@ -115,12 +104,13 @@ class LocalEngine:
             for step_id in ready:
                 step = steps[step_id]
                 inputs = {role: result.actions[needed].digest for role, needed in step.inputs.items()}
-                document = key_document(step, inputs, self.file_digests, self.threads)
+                document = key_document(step, inputs, self.job.file_digests, self.job.threads)
                 result.documents[step_id] = document
                 done = {
-                    name: Finished(result.status[name], item.seconds) for name, item in result.actions.items()
+                    name: Finished(result.status[name], item.seconds, item.peak_bytes)
+                    for name, item in result.actions.items()
                 }
-                task = pool.submit(self._one, step, step_key(document), inputs, done, step_id in fresh)
+                task = pool.submit(self.do, step, step_key(document), inputs, done, step_id in fresh)
                 running[task] = step_id
             if not running:
                 continue
@@ -137,40 +127,44 @@ class LocalEngine:
         except DmlError as error:
             result.status[step_id] = "failed"
             result.error = result.error or error
-            self._stop.set()
+            self.stop.set()
         except Interrupted:
             pass
         else:
             result.actions[step_id] = action
             result.status[step_id] = status
 
-    def _one(
+    def do(
         self, step: Step, key: str, inputs: dict[str, str], done: dict[str, Finished], fresh: bool
     ) -> tuple[Action, str]:
-        action = self._find(step, key, fresh=fresh)
+        """Take a step's result from the store, or do it; `inputs` are digests by role. Returns its action
+        and its status in this run."""
+        action = self.find(step, key, fresh=fresh)
         if action is not None:
-            return self._report_hit(step, action)
+            return self.report_hit(step, action)
         with self.store.lock(key, poll=lambda attempt: self._wait_for_other(step, attempt)):
-            action = self._find(step, key, fresh=fresh)
+            action = self.find(step, key, fresh=fresh)
             if action is not None:
-                return self._report_hit(step, action)
+                return self.report_hit(step, action)
             return self._execute(step, key, inputs, done)
 
-    def _find(self, step: Step, key: str, *, fresh: bool) -> Action | None:
+    def find(self, step: Step, key: str, *, fresh: bool) -> Action | None:
+        """The step's action in the store, where it may be taken from there."""
         if fresh or step.effect or step.always:
             return None
-        return find_action(self.store, step, key, self.budget)
+        return find_action(self.store, step, key, self.job.budget)
 
     def _wait_for_other(self, step: Step, attempt: int) -> None:
-        if self._stop.is_set():
+        if self.stop.is_set():
             raise Interrupted
         if not attempt:
             self.listener(Event(step.id, "waiting", step.title, message="another run is doing this step"))
 
-    def _report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
+    def report_hit(self, step: Step, action: Action) -> tuple[Action, str]:
+        """Say that there is nothing to do, and return what `do` returns."""
         status = "skipped" if action.status == "skipped" else "cached"
-        if self._clock is not None:
-            self._clock.end(step, action.seconds, skipped=status == "skipped")
+        if self.timer is not None:
+            self.timer.end(step, action.seconds, skipped=status == "skipped")
         self.listener(Event(step.id, "cached", step.title, 1.0, action.detail, action.seconds))
         return action, status
 
@@ -178,7 +172,7 @@ class LocalEngine:
         self, step: Step, key: str, inputs: dict[str, str], done: dict[str, Finished]
     ) -> tuple[Action, str]:
         def progress(fraction: float, message: str) -> None:
-            if self._stop.is_set():
+            if self.stop.is_set():
                 raise Interrupted
             self.listener(Event(step.id, "progress", step.title, fraction, message))
             if fraction >= 0.5:
@@ -188,7 +182,7 @@ class LocalEngine:
         self.listener(Event(step.id, "start", step.title))
         fault_point(f"{step.id}:start")
         started = time.perf_counter()
-        deadline = None if self._clock is None else self._clock.begin(step)
+        deadline = None if self.timer is None else self.timer.begin(step)
         cut = threading.Event()
         pinned: dict[str, Any] = {}
         with self.store.building() as out:
@@ -197,15 +191,15 @@ class LocalEngine:
                 inputs={role: self.store.path(digest) for role, digest in inputs.items()},
                 out=out,
                 scratch=self.store.scratch(key),
-                workspace=self.workspace,
+                workspace=self.job.workspace,
                 key=key,
-                threads=self.threads,
+                threads=self.job.threads,
                 finished=done,
                 progress=progress,
                 deadline=deadline,
                 cut_short=cut.set,
                 pin=pinned.update,
-                pinned=self.pinned.get(step.id, {}),
+                pinned=self.job.pinned.get(step.id, {}),
             )
             passing = self._attempt(step, context)
             self._require_unchanged(step)
@@ -214,11 +208,12 @@ class LocalEngine:
             if reason is not None and (passing or cut.is_set()):
                 pinned = {SKIPPED_FOR: reason}
             took = time.perf_counter() - started
-            kept = _kept_under(key, self.budget if cut.is_set() else None, passing=passing)
+            kept = _kept_under(key, self.job.budget if cut.is_set() else None, passing=passing)
             fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
+            fields["peak_bytes"] = self._peaks.get(step.id, 0)
             action = self.store.publish(out, {**fields, "pinned": pinned})
-        if self._clock is not None:
-            self._clock.end(step, took, skipped=status == "skipped")
+        if self.timer is not None:
+            self.timer.end(step, took, skipped=status == "skipped")
         self.listener(
             Event(step.id, "skipped" if reason else "run", step.title, 1.0, reason or "", action.seconds)
         )
@@ -248,6 +243,7 @@ class LocalEngine:
         try:
             self._run(step, context)
         except DmlError as error:
+            self._require_unchanged(step)  # of a file that is half rewritten there is nothing else to say
             self.listener(Event(step.id, "failed", step.title, message=error.message))
             raise
         except MemoryError as error:
@@ -259,20 +255,24 @@ class LocalEngine:
         """Run the step's module, again where two threads were in each other's way.
 
         Python 3.11 and 3.12 count the depth of syntax trees once for all threads, and numpy reads the headers
-        of its files as such trees: when two steps do so at once, one may see the other's depth.
+        of its files as such trees: when two steps do so at once, one may see the other's depth. And libraries
+        walk over the loaded modules while another step loads some.
         """
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
-                import_module(STEPS[step.kind]).run(context)
+                if self.job.memory is None:
+                    import_module(STEPS[step.kind]).run(context)
+                else:
+                    self._peaks[step.id] = run_apart(context, self.job.memory)
                 return
-            except SystemError as error:
-                if "recursion depth mismatch" not in str(error) or not attempts_left:
+            except (SystemError, RuntimeError) as error:
+                if not attempts_left or not any(words in str(error) for words in _CROSSED):
                     raise
                 empty_folder(context.out)
 
     def _require_unchanged(self, step: Step) -> None:
         """What was read must be what the key says: a file that changed meanwhile would poison the cache."""
-        changed = [name for name in step.files if _stamp(name) != self._stamps[name]]
+        changed = [name for name in step.files if stamp(name) != self._stamps[name]]
         if changed:
             error = DataError(
                 f"{changed[0]} changed while it was being read", hint="run again when nobody writes to it"
@@ -282,6 +282,8 @@ class LocalEngine:
 
     def _failed(self, step: Step, error: BaseException) -> StepFailed:
         self.listener(Event(step.id, "failed", step.title, message=str(error)))
+        if is_full(error):
+            return StepFailed(f"step {step.id} failed: there is no room left on the disk", hint=FULL_HINT)
         return StepFailed(
             f"step {step.id} failed: {type(error).__name__}: {error}",
             hint="finished steps are kept; DML_DEBUG=1 shows the traceback",
@@ -303,7 +305,8 @@ def _kept_under(key: str, budget: Budget | None, *, passing: bool) -> str:
     return key if budget is None else digest_json([key, "seconds", budget.seconds])
 
 
-def _stamp(name: str) -> tuple[int, int, int] | None:
+def stamp(name: str) -> tuple[int, int, int] | None:
+    """What changes when a file is written; None for one that cannot be looked at."""
     try:
         status = Path(name).stat()
     except OSError:

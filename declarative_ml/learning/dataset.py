@@ -12,7 +12,7 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from declarative_ml.core.component import Section
 from declarative_ml.graph.blocks import Block
+from declarative_ml.learning.disk_rows import DiskRows, rows_at
 from declarative_ml.learning.terms import Terms, has_terms, open_terms
 
 if TYPE_CHECKING:
@@ -87,15 +88,36 @@ class Dataset:
     """
 
     layout: Layout
-    raw: np.ndarray
-    scaled: np.ndarray
-    codes: np.ndarray
+    raw: np.ndarray | DiskRows
+    scaled: np.ndarray | DiskRows
+    codes: np.ndarray | DiskRows
     target: np.ndarray
     weight: np.ndarray | None = None
     terms: Terms | None = None
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def view(self, rows: np.ndarray) -> Dataset:
+        """The rows at ascending positions, or of a mask; what is on disk stays there."""
+        import numpy as np
+
+        return Dataset(
+            layout=self.layout,
+            raw=rows_at(self.raw, rows),
+            scaled=rows_at(self.scaled, rows),
+            codes=rows_at(self.codes, rows),
+            target=np.asarray(self.target[rows]),
+            weight=None if self.weight is None else np.asarray(self.weight[rows]),
+            terms=None if self.terms is None else self.terms.view(rows),
+        )
+
+    def blocks(self, rows: int) -> Iterator[Dataset]:
+        """Stretches of so many rows (the last may have fewer), each in memory."""
+        import numpy as np
+
+        for start in range(0, len(self), rows):
+            yield self.take(np.arange(start, min(start + rows, len(self))))
 
     def take(self, rows: np.ndarray) -> Dataset:
         """The given rows (integer positions or a boolean mask), copied into memory."""
@@ -112,14 +134,26 @@ class Dataset:
         )
 
 
+def save_dataset(folder: Path, data: Dataset) -> None:
+    """Write what `open_dataset` reads, without terms."""
+    import numpy as np
+
+    folder.mkdir(parents=True)
+    weight = {} if data.weight is None else {"weight": data.weight}
+    arrays = {"raw": data.raw, "scaled": data.scaled, "codes": data.codes, "target": data.target, **weight}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
 def open_dataset(folder: Path, layout: Layout) -> Dataset:
-    """Memory-map the arrays that the `prepare` step wrote into `folder`."""
+    """What the `prepare` step wrote into `folder`; of it, targets and weights are read at once."""
     import numpy as np
 
     def load(name: str) -> np.ndarray:
-        array: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(folder / f"{name}.npy", allow_pickle=False)
         return array
 
     weight = load("weight") if (folder / "weight.npy").exists() else None
     terms = open_terms(folder) if has_terms(folder) else None
-    return Dataset(layout, load("raw"), load("scaled"), load("codes"), load("target"), weight, terms)
+    raw, scaled, codes = (DiskRows(folder / f"{name}.npy") for name in ("raw", "scaled", "codes"))
+    return Dataset(layout, raw, scaled, codes, load("target"), weight, terms)

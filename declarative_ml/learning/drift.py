@@ -47,6 +47,16 @@ class Distance:
     """In bits."""
     noise: float
     """What `psi` stays below by chance alone."""
+    ks: float | None = None
+    """Largest difference of the two cumulated shares at the ends of the cells, where these have an order: no
+    more than the Kolmogorov-Smirnov statistic. Missing values are left out."""
+    ks_noise: float = 0.0
+    """What `ks` stays below by chance alone, by Smirnov's limit, which is cautious for cells."""
+
+    @property
+    def js_noise(self) -> float:
+        """What `js` stays below by chance alone: near zero it is an eighth of `psi`, in bits."""
+        return self.noise / (8 * math.log(2))
 
     @property
     def is_clear(self) -> bool:
@@ -167,8 +177,22 @@ def measure(
     psi = float(((p - q) * np.log(p / q)).sum())
     middle = (p + q) / 2
     js = float((p * np.log2(p / middle) + q * np.log2(q / middle)).sum() / 2)
-    reach = chi_squared(cells - 1, 1 - FALSE_ALARMS / max(comparisons, 1))
-    return Distance(psi, js, (1 / totals[0] + 1 / totals[1]) * reach)
+    chance = FALSE_ALARMS / max(comparisons, 1)
+    spread = 1 / totals[0] + 1 / totals[1]
+    noise = spread * chi_squared(cells - 1, 1 - chance)
+    if not ordered:
+        return Distance(psi, js, noise)
+    return Distance(
+        psi, js, noise, _largest_gap(reference, current), math.sqrt(-math.log(chance / 2) / 2 * spread)
+    )
+
+
+def _largest_gap(reference: np.ndarray, current: np.ndarray) -> float:
+    """Between the cumulated shares of all cells but the last one, that of missing values."""
+    before, now = (counts[:-1].astype(np.float64) for counts in (reference, current))
+    if not before.sum() or not now.sum():
+        return 0.0
+    return float(np.abs(np.cumsum(before) / before.sum() - np.cumsum(now) / now.sum()).max())
 
 
 def chi_squared(degrees: int, share: float) -> float:

@@ -5,6 +5,9 @@ What a step does depends on nothing but the configuration: the order of the rows
 loop's own, never from torch's global one, so that steps in other threads cannot disturb it. A
 checkpoint holds everything else. A run that was killed anywhere and started again therefore ends
 in the same bits as one that was not.
+
+Several processes may share the work of each batch (see learning.rank): the batches, their order and every
+decision are those of one process, and sums differ by their rounding alone.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from declarative_ml.core.digest import digest_json
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.faults import fault_point
 from declarative_ml.core.optional import require
+from declarative_ml.learning.rank import ALONE, Rank
+from declarative_ml.learning.torch_optimizer import Optimizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +36,15 @@ if TYPE_CHECKING:
 _SEAL_BYTES = 32
 """A checkpoint begins with a hash over its configuration and content: a foreign or torn one is ignored."""
 
+STRETCHES = 64
+"""Of a pool of rows that are shuffled together."""
+
 PROGRESS_SECONDS = 0.5
 """Within a long epoch, progress is reported (and may interrupt) this often."""
+
+
+CHECKPOINT_SECONDS = 2.0
+"""The least time between two checkpoints."""
 
 
 class Learner(Protocol):
@@ -43,11 +55,14 @@ class Learner(Protocol):
     decayed: frozenset[str]
     """Names of the parameters that weight decay applies to."""
 
-    def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean loss over the training rows at the positions `rows`, for the current parameters."""
+    def loss(self, rows: torch.Tensor, generator: torch.Generator, rank: Rank) -> torch.Tensor:
+        """What the rank's part adds to the mean loss over the training rows at the positions `rows`.
 
-    def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
-        """Loss of `weights` on the validation rows; None when there are none."""
+        The generator is left as if the whole batch had been computed, so that it is the same in all ranks.
+        """
+
+    def validation_loss(self, weights: dict[str, torch.Tensor], rank: Rank) -> float | None:
+        """What the rank's part adds to the loss of `weights` on the validation rows; None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,11 @@ class Settings:
     """Stop when this many epochs in a row have not improved the validation loss."""
     seed: int
     threads: int
+    processes: int = 1
+    """How many train together; each takes its part of a batch."""
+    pool: int = 0
+    """With more rows than this, whole stretches of so many / STRETCHES rows are shuffled together, pool by
+    pool, so that no more of them need to be in memory; 0: all rows at once."""
     average: float = 1.0
     """Weights are averaged exponentially over about this many epochs; 0 switches it off."""
 
@@ -118,7 +138,8 @@ def train_network(
     identity: str,
     progress: Callable[[float, str], None],
     ends_after: Callable[[int], bool] = lambda batches: False,
-    checkpoint_seconds: float = 2.0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    rank: Rank = ALONE,
 ) -> Trained:
     """Train the learner, resuming from the checkpoint in `scratch` where one fits.
 
@@ -126,79 +147,18 @@ def train_network(
     least time between two checkpoints; 0 writes one after every batch. `ends_after` is asked after each
     batch, with the number of batches so far: where it says so the epoch ends where it is, and the run with
     it. Whatever `progress` raises goes through, after a checkpoint of the position reached.
+
+    With a `rank` among several every one of them calls this alike, each with the whole learner: they move
+    through the same batches together. The first saves, and its `ends_after` counts.
     """
     torch = require("torch", "torch")
     torch.set_num_threads(settings.threads)
     run = _Run(learner, settings, scratch / "checkpoint.pt", identity, progress, checkpoint_seconds)
-    run.ends_after = ends_after
+    run.rank, run.ends_after = rank, ends_after
     run.resume()
     while not run.position.done:
         run.epoch()
     return run.result()
-
-
-class _Optimizer:
-    """AdamW (Loshchilov & Hutter, ICLR 2019) over all parameters as one flat tensor.
-
-    The learner's parameters and their gradients become views of it, so a step costs one fused call
-    however many parameters there are: torch.optim spends more than that on bookkeeping.
-    """
-
-    def __init__(self, learner: Learner, settings: Settings) -> None:
-        import torch
-
-        names = sorted(learner.parameters, key=lambda name: name not in learner.decayed)
-        tensors = [learner.parameters[name] for name in names]
-        self.weights = torch.cat([tensor.detach().flatten() for tensor in tensors])
-        self.weight_decay = settings.weight_decay
-        self.gradient = torch.zeros_like(self.weights)
-        self.moments = [torch.zeros_like(self.weights), torch.zeros_like(self.weights)]
-        self.step_count = torch.zeros(())
-        self.names = names
-        self.shapes = [tensor.shape for tensor in tensors]
-        for tensor, weights, gradient in zip(
-            tensors, self.views(self.weights).values(), self.views(self.gradient).values()
-        ):
-            tensor.data, tensor.grad = weights, gradient
-        self.decayed = self.weights[: sum(learner.parameters[name].numel() for name in learner.decayed)]
-
-    def views(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        """A flat tensor as named parameters."""
-        parts = flat.split([shape.numel() for shape in self.shapes])
-        return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes)}
-
-    def step(self, learning_rate: float) -> None:
-        """Move the weights along the gradient, then clear it."""
-        from torch.optim.adamw import adamw
-
-        self.decayed.mul_(1.0 - learning_rate * self.weight_decay)
-        adamw(
-            [self.weights],
-            [self.gradient],
-            [self.moments[0]],
-            [self.moments[1]],
-            [],
-            [self.step_count],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=learning_rate,
-            weight_decay=0.0,  # done above, for the decayed ones only
-            eps=1e-8,
-            maximize=False,
-        )
-        self.gradient.zero_()
-
-    def content(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint must hold."""
-        first, second = self.moments
-        return {"weights": self.weights, "first": first, "second": second, "count": self.step_count}
-
-    def restore(self, content: dict[str, torch.Tensor]) -> None:
-        """Continue from `content`."""
-        for name, tensor in self.content().items():
-            tensor.copy_(content[name])
 
 
 class _Run:
@@ -221,8 +181,9 @@ class _Run:
         )
         self.position = _Position()
         self.ends_after: Callable[[int], bool] = lambda batches: False
+        self.rank = ALONE
         self.stopped_after: int | None = None
-        self.optimizer = _Optimizer(learner, settings)
+        self.optimizer = Optimizer(learner.parameters, learner.decayed, settings.weight_decay)
         self.average = self.optimizer.weights.clone()
         self.best = self.average.clone()
         self.generator = torch.Generator().manual_seed(_mix(settings.seed, 0, 1))
@@ -231,30 +192,43 @@ class _Run:
     def epoch(self) -> None:
         """The rest of the current epoch, its validation, and the report."""
         position, settings = self.position, self.settings
-        order = epoch_order(settings.rows, settings.seed, position.epoch)
+        order = epoch_order(settings.rows, settings.seed, position.epoch, settings.pool)
         while position.batch < settings.steps:
             start, end = (settings.rows * k // settings.steps for k in (position.batch, position.batch + 1))
-            position.loss_sum += self._step(order[start:end]) * (end - start)
+            batches = position.epoch * settings.steps + position.batch + 1
+            loss, ends = self._step(order[start:end], batches)
+            position.loss_sum += loss * (end - start)
             position.batch += 1
-            batches = position.epoch * settings.steps + position.batch
-            if self.ends_after(batches):
+            if ends:
                 self.stopped_after = batches
                 break
             if position.batch < settings.steps:
                 self._pause(f"torch:epoch:{position.epoch + 1}:batch:{position.batch}")
         self._finish_epoch()
         self._save_if_due()
-        fault_point(f"torch:epoch:{position.epoch}")
+        self._fault_point(f"torch:epoch:{position.epoch}")
         self._report(self._message())
 
-    def _step(self, rows: torch.Tensor) -> float:
+    def _step(self, rows: torch.Tensor, batches: int) -> tuple[float, bool]:
+        """Learn from one batch. Returns its loss, and whether the run ends with it."""
         position, settings = self.position, self.settings
         done = position.epoch + position.batch / settings.steps
-        loss = self.learner.loss(rows, self.generator)
+        loss = self.learner.loss(rows, self.generator, self.rank)
         loss.backward()
+        whole_loss, ends = self._together(float(loss.detach()), batches)
         self.optimizer.step(learning_rate_at(done / settings.horizon, settings.learning_rate))
         self._update_average()
-        return float(loss.detach())
+        return whole_loss, ends
+
+    def _together(self, loss: float, batches: int) -> tuple[float, bool]:
+        """Add up the ranks' gradients and losses; the first rank says whether the run ends."""
+        ends = self.rank.is_first and self.ends_after(batches)
+        if self.rank.of == 1:
+            return loss, ends
+        told = self.optimizer.told
+        told[0], told[1] = loss, float(ends)
+        self.rank.add_up(self.optimizer.sums)
+        return float(told[0]), bool(told[1])
 
     def _update_average(self) -> None:
         settings = self.settings
@@ -273,7 +247,7 @@ class _Run:
             )
         position.epoch += 1
         position.batch, position.loss_sum = 0, 0.0
-        validation = self.learner.validation_loss(self.optimizer.views(self.average))
+        validation = self._validation_loss()
         point = {"step": float(position.epoch), "train": train_loss}
         if validation is not None:
             point["validation"] = validation
@@ -288,10 +262,24 @@ class _Run:
             self.stopped_after = None
         position.done = whole or self.stopped_after is not None
 
+    def _validation_loss(self) -> float | None:
+        import torch
+
+        own = self.learner.validation_loss(self.optimizer.views(self.average), self.rank)
+        if own is None or self.rank.of == 1:
+            return own
+        total = torch.tensor([own], dtype=torch.float64)
+        self.rank.add_up(total)
+        return float(total)
+
+    def _fault_point(self, name: str) -> None:
+        for point in self.rank.fault_points(name):
+            fault_point(point)
+
     def _pause(self, name: str) -> None:
         """Between two batches: the place to save, to be killed, and to be interrupted."""
         self._save_if_due()
-        fault_point(name)
+        self._fault_point(name)
         if time.monotonic() - self.reported_at >= PROGRESS_SECONDS:
             self._report(self._message())
 
@@ -329,7 +317,7 @@ class _Run:
         checkpoint before it is, for a run with more time."""
         import torch
 
-        if self.stopped_after is not None:
+        if self.stopped_after is not None or not self.rank.is_first:
             return
         content = {
             "position": asdict(self.position),
@@ -362,11 +350,24 @@ class _Run:
         return hashlib.sha256(self.fingerprint.encode() + payload).digest()
 
 
-def epoch_order(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order in which `epoch` visits the rows: a permutation that (seed, epoch) alone decide."""
+def epoch_order(rows: int, seed: int, epoch: int, pool: int = 0) -> torch.Tensor:
+    """The order in which `epoch` visits the rows: a permutation that these numbers alone decide.
+
+    With `pool`, the rows of STRETCHES stretches are visited before any other's; see Settings.pool.
+    """
     import torch
 
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(_mix(seed, epoch, 0)))
+    generator = torch.Generator().manual_seed(_mix(seed, epoch, 0))
+    if not pool or rows <= pool:
+        return torch.randperm(rows, generator=generator)
+    length = pool // STRETCHES
+    stretches = torch.randperm(-(-rows // length), generator=generator)
+    pools = []
+    for chosen in stretches.split(STRETCHES):
+        places = (chosen[:, None] * length + torch.arange(length)).flatten()
+        places = places[places < rows]
+        pools.append(places[torch.randperm(len(places), generator=generator)])
+    return torch.cat(pools)
 
 
 def _mix(seed: int, number: int, purpose: int) -> int:

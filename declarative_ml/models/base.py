@@ -38,6 +38,7 @@ class FitContext:
     task: Task
     seed: int
     threads: int
+    """Of all processes together."""
     scratch: Path
     """A folder that survives a kill: checkpoints go here."""
     progress: Callable[[float, str], None] = _no_progress
@@ -51,6 +52,11 @@ class FitContext:
     is done."""
     stop_after: int | None = None
     """Set to repeat a fit that a deadline ended: what `Fitted.stopped_after` was. No clock is looked at."""
+    processes: int = 1
+    """How many train together, for models that are `parallel`: the same model but for rounding."""
+    memory: int | None = None
+    """Bytes that copies of rows may take where a fit can also do without them. It never changes the result;
+    None: as many as it takes."""
     monotone: Mapping[str, int] = field(default_factory=dict)
     """Columns of the layout's `raw` (and of `scaled`, under the same names) -> 1 where the margin must never
     fall when only this column grows, -1 where it must never rise. Only for models that are `monotone`, and
@@ -91,6 +97,10 @@ class Model(Component):
     """Option -> what `tune` tries for it, where the spec names no space."""
     monotone: ClassVar[bool] = False
     """Whether `fit` keeps the directions of `FitContext.monotone`, whatever the data."""
+    parallel: ClassVar[bool] = False
+    """Whether `fit` can share its work between `FitContext.processes`."""
+    streams: ClassVar[bool] = False
+    """Whether `fit` reads rows that are on disk block by block; else it is given them in memory."""
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:

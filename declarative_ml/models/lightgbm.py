@@ -35,6 +35,9 @@ _MONOTONE_PENALTY = 2.0
 it (Auguste, Malory & Smirnov, arXiv 2020). The RMSE of four tables came out between 1.1 % lower and 0.3 %
 higher than without it."""
 
+_MATRIX_VALUES = 1 << 24
+"""Up to so many values (64 MB) are handed to LightGBM at once."""
+_BLOCK_ROWS = 16_384
 _LEAST_CHANCE = 1e-15
 """Probabilities below it count as it."""
 _TRAIN_LOSS_EVERY = 25
@@ -86,6 +89,7 @@ class LightGBM(TreeModel):
     )
 
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm", "numpy")
+    streams: ClassVar[bool] = True
     monotone: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {
         "learning_rate": Span(low=0.015, high=0.15, log=True),
@@ -199,7 +203,7 @@ class _Boosting:
         self._offset, self._scale = place_and_scale(train, task)
         self._parameters = parameters
         self._data = self._library.Dataset(
-            matrix(train),
+            binned_from(train),
             self._target(train),
             weight=_weight(train),
             categorical_feature=list(
@@ -222,7 +226,7 @@ class _Boosting:
     def watch(self, validation: Dataset) -> None:
         """Measure the loss on these rows after every round."""
         data = self._library.Dataset(
-            matrix(validation),
+            binned_from(validation),
             self._target(validation),
             weight=_weight(validation),
             reference=self._data,
@@ -293,6 +297,48 @@ class _Boosting:
             "scale": np.array(self._scale),
         }
         return Fitted(state, work, self.curve, self.stopped_after)
+
+
+def binned_from(data: Dataset) -> Any:
+    """What LightGBM takes its bins from: a matrix, or rows on disk, block by block, where they are many.
+
+    Both give the same bins: they come from as many drawn rows, by the same seed.
+    """
+    import numpy as np
+
+    if data.raw.size + data.codes.size <= _MATRIX_VALUES:
+        return matrix(data)
+    library = import_lightgbm()
+
+    class Blocks(library.Sequence):  # type: ignore[misc, name-defined]
+        """Rows by number or stretch, as LightGBM asks for them: ascending."""
+
+        batch_size = _BLOCK_ROWS
+
+        def __init__(self) -> None:
+            self._start, self._block = 0, np.zeros((0, 0), dtype=np.float32)
+
+        def __len__(self) -> int:
+            return len(data)
+
+        def __getitem__(self, rows: Any) -> np.ndarray:
+            if isinstance(rows, slice):
+                return _matrix_of(data, rows)
+            if not self._start <= rows < self._start + len(self._block):
+                self._start = int(rows)
+                self._block = _matrix_of(data, slice(self._start, self._start + _BLOCK_ROWS))
+            # A copy, or every drawn row would keep its block.
+            row: np.ndarray = self._block[rows - self._start].astype(np.float64)
+            return row
+
+    return Blocks()
+
+
+def _matrix_of(data: Dataset, rows: slice) -> np.ndarray:
+    import numpy as np
+
+    start, stop, _ = rows.indices(len(data))
+    return matrix(data.take(np.arange(start, stop)))
 
 
 def _text(state: State) -> str:

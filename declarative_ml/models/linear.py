@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
+    from scipy.sparse import csr_matrix
 
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
@@ -34,6 +35,8 @@ _ROUGH, _EXACT = 1e-7, 1e-9
 
 _REMEMBERED = 1 << 19
 """Parameters that L-BFGS remembers of all its last steps: its own work grows with them."""
+_COUNTED_ROWS = 1 << 17
+"""Rows whose terms are counted at a time."""
 _NEWTON_COLUMNS = 2_000
 """Up to this many parameters a Newton step's matrix is cheap next to the many passes of L-BFGS."""
 
@@ -52,6 +55,7 @@ class Linear(Model):
     iterations: int = Field(default=300, ge=1, description="At most this many L-BFGS iterations a fit")
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+    streams: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {"penalty": Span(low=1e-3, high=1e4, log=True)}
 
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
@@ -169,14 +173,12 @@ class _Path:
             self._scale = spread or 1.0
         self._term_columns = train.layout.terms
         basis = _basis(train, context.task)
-        self._train = Problem(train, context.task, self._offset, self._scale, basis)
-        self._validation = (
-            Problem(validation, context.task, self._offset, self._scale, basis)
-            if validation is not None and context.work is None
-            else None
-        )
+        standardised = (context.task, self._offset, self._scale, basis, context.memory)
+        self._train = Problem(train, *standardised)
+        held_out = validation if context.work is None else None
+        self._validation = None if held_out is None else Problem(held_out, *standardised)
         width = context.task.width
-        self._parameters = np.zeros((self._train.design.width + 1, width))
+        self._parameters = np.zeros((self._train.frame.width + 1, width))
         self._best_parameters = self._parameters
         self._lowest = float("inf")
         self._fits = 0
@@ -214,10 +216,10 @@ class _Path:
                 },
             )
             self._parameters = np.asarray(found.x).reshape(start.shape)
-        losses = {"train": self._mean_loss(self._train)}
+        losses = {"train": self._train.mean_loss(self._parameters)}
         current = 0.0
         if self._validation is not None:
-            current = losses["validation"] = self._mean_loss(self._validation)
+            current = losses["validation"] = self._validation.mean_loss(self._parameters)
         if current < self._lowest:
             self._lowest, self.best, self._best_parameters = current, self._fits, self._parameters
         self._fits += 1
@@ -230,15 +232,11 @@ class _Path:
             self.stopped_after = self._looks
         return self.stopped_after is not None
 
-    def _mean_loss(self, problem: Problem) -> float:
-        margins = problem.design.times(self._parameters[:-1]) + self._parameters[-1]
-        return problem.loss(margins)[0] / len(problem.target)
-
     def state(self) -> State:
         """The best parameters, in the target's own unit."""
         import numpy as np
 
-        design = self._train.design
+        design = self._train.frame
         columns, levels, parts = np.split(self._best_parameters[:-1] * self._scale, design.splits)
         weights = np.zeros((design.scaled_width, columns.shape[1]))
         weights[design.columns] = columns
@@ -258,32 +256,44 @@ class _Path:
         """How much the margins differ between training rows by each column of terms."""
         import numpy as np
 
-        matrix, end, spreads = self._train.design.terms, 0, []
-        if matrix is not None:
-            for column in self._term_columns:
-                start, end = end, end + column.size
-                added = matrix[:, start:end] @ terms[start:end]
-                spreads.append(float(np.linalg.norm(added.std(axis=0))))
-        return np.array(spreads)
+        if not len(terms):
+            return np.zeros(0)
+        ends = np.cumsum([column.size for column in self._term_columns]).tolist()
+        bounds = list(zip([0, *ends[:-1]], ends, strict=True))
+        added: list[list[np.ndarray]] = [[] for _ in bounds]
+        for part in self._train.parts():
+            if part.design.terms is not None:
+                for found, (start, end) in zip(added, bounds, strict=True):
+                    found.append(part.design.terms[:, start:end] @ terms[start:end])
+        spreads = [np.concatenate(found).std(axis=0) for found in added if found]
+        return np.array([float(np.linalg.norm(spread)) for spread in spreads])
 
 
 def _basis(train: Dataset, task: Task) -> TermBasis | None:
     """What the weights of terms are made of, None where the rows have none."""
-    import numpy as np
 
     from declarative_ml.models.linear_terms import learn_basis
 
     if train.terms is None:
         return None
-    weight = np.ones(len(train)) if train.weight is None else np.asarray(train.weight, dtype=np.float64)
-    target = np.asarray(train.target)
+    sizes = [column.size for column in train.layout.terms]
+    counted = (_counted(block, task) for block in train.blocks(_COUNTED_ROWS))
+    return learn_basis(counted, train.terms.digests, sizes)
+
+
+def _counted(block: Dataset, task: Task) -> tuple[csr_matrix, np.ndarray | None]:
+    """The terms of a block, and the weights of its rows by class (see learn_basis)."""
+    import numpy as np
+
+    weight = np.ones(len(block)) if block.weight is None else np.asarray(block.weight, dtype=np.float64)
+    target = np.asarray(block.target)
     classes = None
     if task.type == "binary":
         classes = ((2.0 * target - 1.0) * weight)[:, None]
     elif task.type == "multiclass":
         classes = np.eye(task.width)[target.astype(np.int64)] * weight[:, None]
-    sizes = [column.size for column in train.layout.terms]
-    return learn_basis(train.terms.matrix(), train.terms.digests, sizes, classes)
+    assert block.terms is not None  # the caller looked
+    return block.terms.matrix(), classes
 
 
 def _steps(parameters: int) -> int:

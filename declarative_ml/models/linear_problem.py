@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from scipy.sparse import csr_matrix
@@ -18,34 +18,52 @@ if TYPE_CHECKING:
 _RIDGE = 1e-6
 """Keeps the matrix invertible where a column is constant; in rows, so far below any penalty."""
 _SHORTEST = 1e-4
+_PART_BYTES = 128 << 20
+"""About what the rows of a part take in memory."""
+_TERMS_OF_A_TEXT = 32
+"""That many are reckoned with."""
 
 
-class Design:
-    """Rows as [scaled | one-hot codes | terms]: the second part is sparse, the third a sparse product.
+class Frame:
+    """What the columns of a design are: [scaled | one-hot codes | parts of terms].
 
     With a `basis` for the terms, the columns of `scaled` that say the same in short are left out, and the
     weights that belong to terms are those of its parts. Without, there are no terms.
     """
 
-    def __init__(self, data: Dataset, basis: TermBasis | None = None) -> None:
+    def __init__(self, layout: Layout, basis: TermBasis | None) -> None:
+        import numpy as np
+
+        self.basis = basis
+        self.columns = _columns(layout, basis is not None)
+        self.scaled_width = len(layout.scaled)
+        sizes = np.array([column.cardinality for column in layout.codes], dtype=np.int64)
+        self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])[:-1]
+        self.levels = int(sizes.sum())
+        self.splits = np.cumsum([len(self.columns), self.levels])
+        self.width = int(self.splits[-1]) + (0 if basis is None else basis.parts)
+        terms = 0 if basis is None else len(layout.terms)
+        self.row_bytes = 8 * len(self.columns) + 24 * len(sizes) + 8 * _TERMS_OF_A_TEXT * terms + 16
+        """About what a row of a Design takes."""
+
+
+class Design:
+    """Rows in memory: dense numbers, a sparse matrix of levels, and a sparse product for terms."""
+
+    def __init__(self, data: Dataset, frame: Frame) -> None:
         import numpy as np
         from scipy import sparse
 
-        self.basis = basis
-        self.columns = _columns(data.layout, basis is not None)
-        self.scaled_width = data.scaled.shape[1]
-        every = len(self.columns) == self.scaled_width
-        self.dense = np.array(data.scaled if every else data.scaled[:, self.columns], np.float64, order="C")
-        sizes = np.array([column.cardinality for column in data.layout.codes], dtype=np.int64)
-        self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])[:-1]
+        self.basis, self.splits, self.width = frame.basis, frame.splits, frame.width
+        every = len(frame.columns) == frame.scaled_width
+        scaled = np.asarray(data.scaled)
+        self.dense = np.array(scaled if every else scaled[:, frame.columns], np.float64, order="C")
         rows, columns = data.codes.shape
-        positions = (np.asarray(data.codes, dtype=np.int64) + self.starts).ravel()
+        positions = (np.asarray(data.codes, dtype=np.int64) + frame.starts).ravel()
         ends = np.arange(0, rows * columns + 1, columns) if columns else np.zeros(rows + 1, np.int64)
-        self.onehot = sparse.csr_matrix((np.ones(rows * columns), positions, ends), (rows, int(sizes.sum())))
+        self.onehot = sparse.csr_matrix((np.ones(rows * columns), positions, ends), (rows, frame.levels))
         self.transposed = self.onehot.T.tocsr()
-        self.terms = data.terms.matrix() if basis is not None and data.terms is not None else None
-        self.splits = np.cumsum([self.dense.shape[1], self.onehot.shape[1]])
-        self.width = int(self.splits[-1]) + (0 if basis is None else basis.parts)
+        self.terms = data.terms.matrix() if frame.basis is not None and data.terms is not None else None
 
     def times(self, weights: np.ndarray) -> np.ndarray:
         """[N, K] = design @ weights [D, K]."""
@@ -103,22 +121,17 @@ def _columns(layout: Layout, with_terms: bool) -> list[int]:
     return [place for place, name in enumerate(layout.scaled) if name not in covered]
 
 
-class Problem:
-    """Mean-free targets, weights and the loss of margins on one set of rows."""
+class Part:
+    """Some rows of a problem: their design, targets and weights, and the loss of margins on them."""
 
-    def __init__(
-        self, data: Dataset, task: Task, offset: float, scale: float, basis: TermBasis | None = None
-    ) -> None:
-        import numpy as np
+    def __init__(self, data: Dataset, frame: Frame, kind: TaskType, weight: np.ndarray, target: np.ndarray):
+        self.design = Design(data, frame)
+        self.kind, self.weight, self.target = kind, weight, target
 
-        self.design = Design(data, basis)
-        self.kind: TaskType = task.type
-        weight = np.ones(len(data)) if data.weight is None else np.asarray(data.weight, dtype=np.float64)
-        self.weight = weight / weight.mean()
-        if task.type == "multiclass":
-            self.target = np.eye(task.width)[np.asarray(data.target, dtype=np.int64)]
-        else:
-            self.target = ((np.asarray(data.target, dtype=np.float64) - offset) / scale)[:, None]
+    def margins(self, parameters: np.ndarray) -> np.ndarray:
+        """[N, K] by the parameters [D + 1, K], the intercept last."""
+        margins: np.ndarray = self.design.times(parameters[:-1]) + parameters[-1]
+        return margins
 
     def loss(self, margins: np.ndarray) -> tuple[float, np.ndarray]:
         """The weighted sum of the losses, and its gradient by the margins [N, K]."""
@@ -147,21 +160,93 @@ class Problem:
         curvature: np.ndarray = self.weight * probability * (1.0 - probability)
         return curvature
 
+
+class Problem:
+    """Mean-free targets, weights and the loss on one set of rows, taken part by part in a fixed order.
+
+    Parts are as large as the layout makes them, whatever memory there is, so that sums do not depend on it.
+    Those that fit into `memory` (bytes; None: all) are kept, the others are read anew for every pass.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        task: Task,
+        offset: float,
+        scale: float,
+        basis: TermBasis | None = None,
+        memory: int | None = None,
+    ) -> None:
+        import numpy as np
+
+        self.frame = Frame(data.layout, basis)
+        self._data, self._task, self._offset, self._scale = data, task, offset, scale
+        self._part_rows = part_rows(self.frame.row_bytes)
+        held = self._part_rows * self.frame.row_bytes
+        self._most_kept = len(data) if memory is None else max(0, memory // held - 1)
+        self._kept: dict[int, Part] = {}
+        self.rows, self.outputs = len(data), task.width
+        weight = np.ones(len(data)) if data.weight is None else np.asarray(data.weight, dtype=np.float64)
+        self._weight = weight / weight.mean()
+
+    def parts(self) -> Iterator[Part]:
+        """All rows, in their order."""
+        for number in range(-(-self.rows // self._part_rows)):
+            part = self._kept.get(number) or self._part(number)
+            if number < self._most_kept:
+                self._kept[number] = part
+            yield part
+
+    def _part(self, number: int) -> Part:
+        import numpy as np
+
+        start = number * self._part_rows
+        stop = min(start + self._part_rows, self.rows)
+        data = self._data.take(np.arange(start, stop)) if stop - start < self.rows else self._data
+        if self._task.type == "multiclass":
+            target = np.eye(self._task.width)[np.asarray(data.target, dtype=np.int64)]
+        else:
+            target = ((np.asarray(data.target, dtype=np.float64) - self._offset) / self._scale)[:, None]
+        return Part(data, self.frame, self._task.type, self._weight[start:stop], target)
+
+    def mean_loss(self, parameters: np.ndarray) -> float:
+        """The mean loss of the parameters [D + 1, K], without a penalty."""
+        return sum(part.loss(part.margins(parameters))[0] for part in self.parts()) / self.rows
+
+    def hessian(self, parameters: np.ndarray) -> np.ndarray:
+        """The second derivative of the sum of losses [D + 1, D + 1], for K = 1."""
+        import numpy as np
+
+        grams = (part.design.gram(part.curvature(part.margins(parameters))) for part in self.parts())
+        total = next(grams)
+        for gram in grams:
+            np.add(total, gram, out=total)
+        return total
+
     def objective(self, penalty: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """Value and gradient by the flat parameters [(D + 1) * K], the intercept last; per row."""
         import numpy as np
 
-        width, rows = self.target.shape[1], len(self.target)
-
         def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            parameters = flat.reshape(-1, width)
+            parameters = flat.reshape(-1, self.outputs)
             weights = parameters[:-1]
-            total, residual = self.loss(self.design.times(weights) + parameters[-1])
-            slope = self.design.transposed_times(residual) + penalty * weights
-            gradient = np.concatenate([slope, residual.sum(axis=0)[None, :]])
-            return (total + 0.5 * penalty * float((weights**2).sum())) / rows, gradient.ravel() / rows
+            total, slope, free = 0.0, np.zeros_like(weights), np.zeros(self.outputs)
+            for part in self.parts():
+                loss, residual = part.loss(part.margins(parameters))
+                total += loss
+                slope += part.design.transposed_times(residual)
+                free += residual.sum(axis=0)
+            slope += penalty * weights
+            gradient = np.concatenate([slope, free[None, :]])
+            value = (total + 0.5 * penalty * float((weights**2).sum())) / self.rows
+            return value, gradient.ravel() / self.rows
 
         return value
+
+
+def part_rows(row_bytes: int) -> int:
+    """The rows of a part, by what a row takes."""
+    return max(_PART_BYTES // row_bytes, 1)
 
 
 def newton(
@@ -183,13 +268,12 @@ def newton(
     from scipy.linalg import cho_factor, cho_solve
 
     value_of = problem.objective(penalty)
-    rows = len(problem.target)
+    rows = problem.rows
     parameters = start.ravel()
-    penalised = np.arange(len(parameters)) < problem.design.width
+    penalised = np.arange(len(parameters)) < problem.frame.width
     value, gradient = value_of(parameters)
     for _ in range(iterations):
-        margins = problem.design.times(parameters[:-1, None]) + parameters[-1]
-        hessian = problem.design.gram(problem.curvature(margins))
+        hessian = problem.hessian(parameters[:, None])
         hessian[np.diag_indices_from(hessian)] += _RIDGE + penalty * penalised
         step = cho_solve(cho_factor(hessian / rows, lower=True, overwrite_a=True), gradient)
         length, found = 1.0, value_of(parameters - step)

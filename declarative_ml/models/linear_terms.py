@@ -13,7 +13,7 @@ Columns count by the root of how many terms their texts hold, as they would if a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,41 +56,61 @@ class TermBasis:
 
 
 def learn_basis(
-    matrix: csr_matrix,
-    digests: np.ndarray,
-    sizes: Sequence[int],
-    classes: np.ndarray | None,
+    blocks: Iterable[tuple[csr_matrix, np.ndarray | None]], digests: np.ndarray, sizes: Sequence[int]
 ) -> TermBasis:
-    """The basis for terms [N, T] of columns with so many terms each.
+    """The basis for blocks of terms [N, T] of columns with so many terms each.
 
-    `classes` [N, K] are the weights of the rows in the columns of their classes, None for numbers. With one
-    column, K = 1, it is about two classes: positive weights are of the one, negative of the other.
+    Beside each block are `classes` [N, K], the weights of its rows in the columns of their classes, None for
+    numbers. With one column, K = 1, it is about two classes: positive weights are of the one, negative of
+    the other.
+    """
+    entries = np.zeros(len(digests))
+    sides: list[_Side] | None = None
+    for matrix, classes in blocks:
+        entries += np.bincount(matrix.indices, minlength=len(digests))
+        if classes is None:
+            continue
+        inside, outside = np.maximum(classes, 0.0), np.maximum(-classes, 0.0)
+        if classes.shape[1] > 1:
+            outside = inside.sum(axis=1, keepdims=True) - inside
+        sides = sides or [_Side(), _Side()]
+        for side, rows in zip(sides, (inside, outside), strict=True):
+            side.add(matrix, rows)
+    spread = _spread(entries, digests, sizes)
+    if sides is None:
+        return TermBasis(spread, np.ones((spread.shape[1], 1)))
+    return TermBasis(spread, sides[0].log_shares(spread) - sides[1].log_shares(spread))
+
+
+class _Side:
+    """The weighted rows of the classes: in total, and those that hold each term."""
+
+    held: np.ndarray | float = 0.0
+    total: np.ndarray | float = 0.0
+
+    def add(self, matrix: csr_matrix, rows: np.ndarray) -> None:
+        """Count a block of terms [N, T], whose rows weigh `rows` [N, K]."""
+        from scipy.sparse import csr_matrix as sparse
+
+        present = sparse((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
+        self.held = self.held + np.asarray(present.T @ rows)
+        self.total = self.total + rows.sum(axis=0)
+
+    def log_shares(self, spread: csr_matrix) -> np.ndarray:
+        """ln of the smoothed share of weighted rows that hold each part [P, K]."""
+        held = (spread != 0).T @ self.held
+        shares: np.ndarray = np.log((held + _SMOOTHING) / (self.total + 2 * _SMOOTHING))
+        return shares
+
+
+def _spread(entries: np.ndarray, digests: np.ndarray, sizes: Sequence[int]) -> csr_matrix:
+    """Each term's own part [T], then a common part for every term that several columns hold.
+
+    `entries` [T]: how many texts hold each.
     """
     from scipy.sparse import csr_matrix as sparse
 
-    spread = _spread(matrix, digests, sizes)
-    if classes is None:
-        return TermBasis(spread, np.ones((spread.shape[1], 1)))
-    present = sparse((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
-    inside, outside = np.maximum(classes, 0.0), np.maximum(-classes, 0.0)
-    if classes.shape[1] > 1:
-        outside = inside.sum(axis=1, keepdims=True) - inside
-    return TermBasis(spread, _log_shares(present, spread, inside) - _log_shares(present, spread, outside))
-
-
-def _log_shares(present: csr_matrix, spread: csr_matrix, rows: np.ndarray) -> np.ndarray:
-    """ln of the smoothed share of weighted rows [N, K] that hold each part [P, K]."""
-    held = (spread != 0).T @ np.asarray(present.T @ rows)
-    shares: np.ndarray = np.log((held + _SMOOTHING) / (rows.sum(axis=0) + 2 * _SMOOTHING))
-    return shares
-
-
-def _spread(matrix: csr_matrix, digests: np.ndarray, sizes: Sequence[int]) -> csr_matrix:
-    """Each term's own part [T], then a common part for every term that several columns hold."""
-    from scipy.sparse import csr_matrix as sparse
-
     starts = (np.cumsum(sizes) - sizes).astype(np.int64)
-    entries = np.bincount(matrix.indices, minlength=len(digests)).astype(np.float64)
     held = np.add.reduceat(entries, starts)
     scales = np.repeat(_UNIT * np.sqrt(held / max(held.sum(), 1.0)), sizes)
     _, kinds, columns = np.unique(digests, return_inverse=True, return_counts=True)

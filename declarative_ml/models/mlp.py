@@ -9,11 +9,11 @@ their margins averaged (a deep ensemble in one pass; compare TabM, Gorishniy et 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.digest import digest_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.optional import require
 from declarative_ml.learning.dataset import Dataset, Layout
@@ -43,6 +43,8 @@ class MLP(Model):
 
     type: Literal["mlp"] = "mlp"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+    parallel: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {
         "layers": Span(choices=((64,), (128,), (64, 64), (128, 128), (256, 256), (64, 64, 64))),
         "learning_rate": Span(low=1e-3, high=1.5e-2, log=True),
@@ -97,8 +99,8 @@ class MLP(Model):
 
         Raises DataError when there is no column to learn from, MissingDependency without torch.
         """
-        from declarative_ml.learning.torch_loop import train_network
-        from declarative_ml.models.mlp_network import Network
+        from declarative_ml.models.mlp_fit import fit_alone, fit_together
+        from declarative_ml.models.mlp_rows import pool_rows
 
         require("torch", "torch")
         if not train.layout.scaled and not train.layout.codes:
@@ -108,19 +110,12 @@ class MLP(Model):
             )
         work = context.work or {}
         rows = work.get("fit_rows", len(train))
-        network = Network(
-            self._design(rows), context.task, context.seed, train, None if context.work else validation
-        )
-        trained = train_network(
-            network,
-            self._settings(rows, len(train), context),
-            scratch=context.scratch,
-            identity=digest_json(network.identity),
-            progress=context.progress,
-            ends_after=context.ends_after,
-        )
-        work = {"epochs": trained.epochs, "fit_rows": rows}
-        return Fitted(network.state(trained), work, trained.curve, trained.stopped_after)
+        batch_size = self.batch_size or default_batch_size(rows)
+        pool = pool_rows(train.layout, batch_size)
+        settings = self._settings(rows, len(train), context, batch_size, pool)
+        fit = fit_alone if context.processes == 1 else fit_together
+        fitted = fit(self._design(rows), settings, train, None if context.work else validation, context)
+        return replace(fitted, work={**fitted.work, "fit_rows": rows})
 
     def _design(self, rows: int) -> Design:
         from declarative_ml.models.mlp_network import Design
@@ -134,20 +129,24 @@ class MLP(Model):
             bins=default_bins(rows) if self.bins is None else self.bins,
         )
 
-    def _settings(self, fit_rows: int, rows: int, context: FitContext) -> Settings:
+    def _settings(
+        self, fit_rows: int, rows: int, context: FitContext, batch_size: int, pool: int
+    ) -> Settings:
         from declarative_ml.learning.torch_loop import Settings
 
         horizon = self.epochs or default_epochs(fit_rows, context.task)
         return Settings(
             rows=rows,
-            batch_size=self.batch_size or default_batch_size(fit_rows),
+            batch_size=batch_size,
+            pool=pool,
             epochs=(context.work or {}).get("epochs", horizon),
             horizon=horizon,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             patience=self.early_stopping,
             seed=context.seed,
-            threads=context.threads,
+            threads=max(1, context.threads // context.processes),
+            processes=context.processes,
         )
 
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.rank import Rank
 from declarative_ml.learning.task import Task
 from declarative_ml.learning.torch_loop import Trained
 from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import State
+from declarative_ml.models.mlp_rows import Rows
 
 if TYPE_CHECKING:
     import torch
@@ -37,12 +39,44 @@ class Design:
     bins: int
 
 
+@dataclass(frozen=True)
+class Masks:
+    """Which hidden units a training step keeps: drawn for the whole batch, so that ranks draw the same."""
+
+    dropout: float
+    generator: torch.Generator
+    rows: int
+    """Of the whole batch."""
+    own: slice
+    """Those among them that are computed here."""
+
+    def like(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
+        """Ones and zeros for the hidden units [networks, own rows, width] of a layer, from 1 on."""
+        import torch
+
+        networks, _, width = hidden.shape
+        if layer == 1:  # one wide product for all networks: its memory, and so the order of draws, is by rows
+            whole = torch.empty(self.rows, networks, width).transpose(0, 1)
+        else:
+            whole = torch.empty(networks, self.rows, width)
+        return whole.bernoulli_(1.0 - self.dropout, generator=self.generator)[:, self.own]
+
+
 class Network:
     """The parameters as torch tensors beside the training rows: a Learner for the loop."""
 
     def __init__(
-        self, design: Design, task: Task, seed: int, train: Dataset, validation: Dataset | None
+        self,
+        design: Design,
+        task: Task,
+        seed: int,
+        train: Dataset,
+        validation: Dataset | None,
+        *,
+        pool: int,
+        memory: int | None = None,
     ) -> None:
+        """`pool`: see mlp_rows; `memory`: what may be taken for speed alone, in bytes (None: any)."""
         import torch
 
         self.design, self.task = design, task
@@ -52,12 +86,13 @@ class Network:
         self.tensors = {name: torch.from_numpy(array) for name, array in self.inputs.items()}
         self.parameters = self._initial(train.layout)
         self.decayed = frozenset(name for name in self.parameters if name.startswith("weight"))
-        self.train = self._rows(train)
-        width = train.scaled.shape[1] + len(self.inputs["ramp_column"])
-        self.expanded = len(train) * width <= EXPANDED_VALUES
+        self.train = self._rows(train, pool)
+        values = len(train) * (train.scaled.shape[1] + len(self.inputs["ramp_column"]))
+        affordable = memory is None or 4 * values <= memory
+        self.expanded = self.train.whole and values <= EXPANDED_VALUES and affordable
         if self.expanded:
-            self.train = (self._numbers(self.train[0]), *self.train[1:])
-        self.validation = None if validation is None or not len(validation) else self._rows(validation)
+            self.train.numbers = self._numbers(self.train.numbers)
+        self.validation = None if validation is None or not len(validation) else self._rows(validation, pool)
         digest = hashlib.sha256(np.ascontiguousarray(train.target).tobytes()).hexdigest()
         shapes = {name: list(tensor.shape) for name, tensor in self.parameters.items()}
         held_out = 0 if validation is None else len(validation)
@@ -91,48 +126,40 @@ class Network:
         parameters["bias0"] = parameters["bias0"].reshape(-1)
         return {name: tensor.requires_grad_() for name, tensor in parameters.items()}
 
-    def _rows(self, data: Dataset) -> tuple[torch.Tensor, ...]:
-        """Scaled, codes (offset into the table), target and weight (mean 1) as tensors."""
-        import torch
-
-        scaled = np.array(data.scaled, dtype=np.float32)
-        codes = data.codes + self.inputs["offsets"]
+    def _rows(self, data: Dataset, pool: int) -> Rows:
+        """Rows with the target as the loss takes it."""
         if self.task.is_classification:
-            target = torch.from_numpy(np.array(data.target, dtype=np.int64))
+            target = np.array(data.target, dtype=np.int64)
         else:
             center, spread = self.scaling[:2]
-            target = torch.from_numpy(((data.target - center) / spread).astype(np.float32))
-        weight = np.ones(len(data)) if data.weight is None else data.weight / np.mean(data.weight)
-        return (
-            torch.from_numpy(scaled),
-            torch.from_numpy(codes.astype(np.int64)),
-            target,
-            torch.from_numpy(weight.astype(np.float32)),
-        )
+            target = ((data.target - center) / spread).astype(np.float32)
+        return Rows(data, self.inputs["offsets"], target, pool)
 
-    def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The mean over the networks of each one's weighted loss."""
-        numbers, codes, target, weight = (tensor.index_select(0, rows) for tensor in self.train)
+    def loss(self, rows: torch.Tensor, generator: torch.Generator, rank: Rank) -> torch.Tensor:
+        """What the rank's rows add to the mean over the networks of each one's weighted loss."""
+        own = rank.part(len(rows))
+        numbers, codes, target, weight = self.train.take(rows[own])
         if not self.expanded:
             numbers = self._numbers(numbers)
-        outputs = self._forward(self.parameters, numbers, codes, generator)
-        return (self._row_losses(outputs, target) * weight).mean()
+        masks = Masks(self.design.dropout, generator, len(rows), own)
+        outputs = self._forward(self.parameters, numbers, codes, masks)
+        return (self._row_losses(outputs, target) * weight).sum() / (self.design.networks * len(rows))
 
-    def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
-        """The loss of the averaged margins."""
+    def validation_loss(self, weights: dict[str, torch.Tensor], rank: Rank) -> float | None:
+        """What the rank's rows add to the loss of the averaged margins."""
         import torch
 
         if self.validation is None:
             return None
         total = 0.0
+        own = rank.part(len(self.validation))
         with torch.no_grad():
-            for start in range(0, len(self.validation[0]), VALIDATION_BLOCK):
-                scaled, codes, target, weight = (
-                    part[start : start + VALIDATION_BLOCK] for part in self.validation
-                )
+            for start in range(own.start, own.stop, VALIDATION_BLOCK):
+                stop = min(start + VALIDATION_BLOCK, own.stop)
+                scaled, codes, target, weight = self.validation.between(start, stop)
                 outputs = self._forward(weights, self._numbers(scaled), codes, None).mean(0, keepdim=True)
                 total += float((self._row_losses(outputs, target) * weight).sum())
-        return total / len(self.validation[0])
+        return total / len(self.validation)
 
     def _row_losses(self, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Losses [networks, rows] of margins [networks, rows, width]."""
@@ -155,9 +182,9 @@ class Network:
         weights: dict[str, torch.Tensor],
         numbers: torch.Tensor,
         codes: torch.Tensor,
-        generator: torch.Generator | None,
+        masks: Masks | None,
     ) -> torch.Tensor:
-        """Margins [networks, rows, width]; dropout where there is a generator."""
+        """Margins [networks, rows, width]; dropout where there are masks."""
         import torch
         from torch.nn import functional
 
@@ -165,12 +192,12 @@ class Network:
         if codes.shape[1]:
             found = functional.embedding(codes, weights["table"]).flatten(1)
             hidden = torch.addmm(hidden, found, weights["weight0_codes"])
-        hidden = hidden.view(len(numbers), self.design.networks, -1).transpose(0, 1)
+        width = hidden.shape[1] // self.design.networks  # -1 would not do for no rows
+        hidden = hidden.view(len(numbers), self.design.networks, width).transpose(0, 1)
         for number in range(1, len(self.design.layers) + 1):
             hidden = _activate(hidden, self.design.activation)
-            if self.design.dropout and generator is not None:
-                kept = torch.empty_like(hidden).bernoulli_(1.0 - self.design.dropout, generator=generator)
-                hidden = hidden * kept / (1.0 - self.design.dropout)
+            if self.design.dropout and masks is not None:
+                hidden = hidden * masks.like(hidden, number) / (1.0 - self.design.dropout)
             hidden = torch.baddbmm(weights[f"bias{number}"], hidden, weights[f"weight{number}"])
         return hidden
 
@@ -213,18 +240,19 @@ def _target_scaling(train: Dataset, task: Task) -> np.ndarray:
 
 def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:
     """Training ranges of the scaled columns, their ramps, and where each code column begins in the table."""
-    scaled = np.asarray(train.scaled, dtype=np.float32)
     columns, starts, scales = [], [], []
-    bins = _affordable_bins(bins, scaled.shape[1])
-    for number in range(scaled.shape[1]):
-        edges = _edges(scaled[:, number], bins)
+    low, high = _ranges(train)
+    sample = train.scaled[:: max(1, len(train) // _SAMPLED)]
+    bins = _affordable_bins(bins, train.scaled.shape[1])
+    for number in range(train.scaled.shape[1]):
+        edges = _edges(sample[:, number], bins)
         columns += [number] * (len(edges) - 1)
         starts += list(edges[:-1])
         scales += list(1.0 / np.diff(edges))
     sizes = [column.cardinality for column in train.layout.codes]
     return {
-        "low": scaled.min(axis=0),
-        "high": scaled.max(axis=0),
+        "low": low,
+        "high": high,
         "ramp_column": np.array(columns, dtype=np.int64),
         "ramp_start": np.array(starts, dtype=np.float32),
         "ramp_scale": np.array(scales, dtype=np.float32),
@@ -232,6 +260,17 @@ def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:
     }
 
 
+def _ranges(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value of each scaled column, float32."""
+    parts = (train.scaled[start : start + _RANGE_ROWS] for start in range(0, len(train), _RANGE_ROWS))
+    ends = [(part.min(axis=0), part.max(axis=0)) for part in parts]
+    low, high = (np.stack(found).astype(np.float32) for found in zip(*ends, strict=True))
+    return low.min(axis=0), high.max(axis=0)
+
+
+_RANGE_ROWS = 65_536
+_SAMPLED = 100_000
+"""Values that the ramps of a column are learned from."""
 _MOST_RAMPS = 2_048
 _FEWEST_BINS = 4
 
@@ -246,12 +285,12 @@ _LEAST_RAMP = 0.02
 """Narrower ramps would magnify the float32 rounding of the graph's scaling beyond 1e-5."""
 
 
-def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Quantiles, apart by `_LEAST_RAMP` at least; one edge (no ramp) for binary and constant columns.
+def _edges(sample: np.ndarray, bins: int) -> np.ndarray:
+    """Quantiles of sampled values, apart by `_LEAST_RAMP` at least; one edge (no ramp) for binary and
+    constant columns.
 
     A value that occurs n times counts sqrt(n) times, or one spike (zero capital gain) would take all bins.
     """
-    sample = values[:: max(1, len(values) // 100_000)]
     distinct, counts = np.unique(sample, return_counts=True)
     if bins == 0 or len(distinct) <= 2:
         return distinct[:1].astype(np.float32)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from declarative_ml.core.component import Component
 from declarative_ml.core.digest import digest_json
 from declarative_ml.core.optional import installed
 from declarative_ml.features import FEATURES
@@ -13,10 +14,9 @@ from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.judging import gate_steps
 from declarative_ml.planner.proving import behave_step, verify_step
+from declarative_ml.planner.rows import Rows
 from declarative_ml.planner.training import Training
-from declarative_ml.sources import SOURCES
-from declarative_ml.sources.base import Source
-from declarative_ml.spec.document import FilesSplit, Spec
+from declarative_ml.spec.document import Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
 from declarative_ml.steps.verdict import JUDGES
 from declarative_ml.text.pipelines import is_folder, pipeline_files
@@ -25,27 +25,39 @@ AUTO_FOLDS = 5
 _ARROW = ("pyarrow", "numpy")
 
 
-def build_plan(spec: Spec, *, spec_digest: str | None = None, folder: Path | None = None) -> Plan:
-    """The Plan of `spec`, whose relative paths start at `folder`. Equal specs give equal plans."""
+def build_plan(
+    spec: Spec,
+    *,
+    spec_digest: str | None = None,
+    folder: Path | None = None,
+    most_rows: Mapping[str, int] = MappingProxyType({}),
+) -> Plan:
+    """The Plan of `spec`, whose relative paths start at `folder`. Equal specs give equal plans.
+
+    `most_rows`: type of model -> the rows that it may learn from, where memory has no room for all.
+    """
     digest = spec_digest or digest_json(spec.model_dump(mode="json"))
     return Plan(
         name=spec.name,
         spec_digest=digest,
-        steps=tuple(_Builder(spec, digest, folder or Path.cwd()).steps()),
+        steps=tuple(_Builder(spec, digest, folder or Path.cwd(), most_rows).steps()),
     )
 
 
 class _Builder:
     """Builds the steps in the order of the flow; each method adds one stretch of it."""
 
-    def __init__(self, spec: Spec, spec_digest: str, folder: Path) -> None:
+    def __init__(self, spec: Spec, spec_digest: str, folder: Path, most_rows: Mapping[str, int]) -> None:
         self.spec = spec
+        self.most_rows = most_rows
         self.folder = folder
         self.spec_digest = spec_digest
+        self.rows = Rows(spec)
+        self.table = self.rows.table
 
     def steps(self) -> list[Step]:
-        steps = [*self._data(), *self._prepare()]
-        training = Training(self.spec, self.table, self._folds())
+        steps = [*self.rows.steps(), *self._prepare()]
+        training = Training(self.spec, self.table, self._folds(), self.most_rows)
         steps += training.steps()
         if training.has_baseline:
             steps += training.baseline()
@@ -66,89 +78,6 @@ class _Builder:
         if track.enabled is not None:
             return track.enabled
         return installed("mlflow") or track.uri is not None or track.register_as is not None
-
-    def _sql_sources(self) -> dict[str, str]:
-        """The tables that data.sql reads: the bundle must know how their text is typed."""
-        if self.spec.data.sql is None:
-            return {}
-        tables = [name for name in self._sources() if not self._is_part(name)]
-        return {f"source.{table}": f"acquire.{table}" for table in tables}
-
-    def _sources(self) -> dict[str, Source]:
-        data = self.spec.data
-        named = {"source": data.source} if data.source is not None else dict(data.sources)
-        if isinstance(data.split, FilesSplit):
-            named["test"] = data.split.test
-            if isinstance(data.split.validation, Source):
-                named["validation"] = data.split.validation
-        return named
-
-    def _source_words(self) -> list[str]:
-        """Where the rows come from, by the names of files and not by their folders."""
-        return [_describe(source) for source in self._sources().values()]
-
-    def _data(self) -> list[Step]:
-        data = self.spec.data
-        sources = self._sources()
-        tables = [name for name in sources if not self._is_part(name)]
-        steps = []
-        for table in tables:
-            parts = {table: sources[table]}
-            if len(tables) == 1:
-                parts |= {name: sources[name] for name in sources if self._is_part(name)}
-            steps.append(self._acquire(table, parts))
-        if data.sql is not None:
-            steps.append(
-                Step(
-                    id="sql",
-                    kind="sql",
-                    title="Shape the table by the SQL of the spec",
-                    params={"sql": data.sql, "missing": list(data.missing)},
-                    inputs={table: f"acquire.{table}" for table in tables},
-                    libraries=("duckdb", *_ARROW),
-                )
-            )
-        table_step = "sql" if data.sql is not None else f"acquire.{tables[0]}"
-        self.table = table_step
-        steps.append(
-            Step(
-                id="split",
-                kind="split",
-                title="Divide the rows into train, validation and test",
-                params={
-                    "split": _split_options(data.split),
-                    "target": self.spec.target.model_dump(mode="json"),
-                    "key": data.key,
-                    "seed": self.spec.seed,
-                },
-                inputs={"table": table_step},
-                libraries=_ARROW,
-            )
-        )
-        return steps
-
-    def _is_part(self, name: str) -> bool:
-        return isinstance(self.spec.data.split, FilesSplit) and name in ("test", "validation")
-
-    def _acquire(self, table: str, parts: dict[str, Source]) -> Step:
-        files = [str(path) for source in parts.values() for path in source.files()]
-        return Step(
-            id=f"acquire.{table}",
-            kind="acquire",
-            title=f"Read {' and '.join(map(_describe, parts.values()))} and infer column types",
-            params={
-                "missing": list(self.spec.data.missing),
-                "parts": {
-                    name: {"type": source.type, "files": len(source.files()), **source.options_for_key()}
-                    for name, source in parts.items()
-                },
-            },
-            outside={"sources": {name: source.options() for name, source in parts.items()}},
-            components=tuple(sorted({SOURCES.module(source.type) for source in parts.values()})),
-            libraries=_ARROW,
-            files=tuple(files),
-            always=any(source.remote for source in parts.values()),
-        )
 
     def _prepare(self) -> list[Step]:
         spec = self.spec
@@ -227,6 +156,8 @@ class _Builder:
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
         told = training.curves() | training.tuned()
+        if spec.data.checks is not None:
+            told["check"] = "check"
         gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
         steps += gates
         if spec.tests:
@@ -266,7 +197,11 @@ class _Builder:
                 id=f"convert.{wanted.name}",
                 kind="convert",
                 title=f"Convert to {wanted.name} and compare it with model.onnx",
-                params={"format": wanted.options(), "name": self.spec.name},
+                params={
+                    "format": wanted.options(),
+                    "name": self.spec.name,
+                    "metric": self.spec.evaluate.metric if wanted.leave_out else None,
+                },
                 inputs={**judged, "prepare": "prepare"},
                 components=(FORMATS.module(wanted.format),),
                 libraries=("onnxruntime", "onnx", "numpy", *wanted.libraries),
@@ -311,14 +246,14 @@ class _Builder:
             id="package",
             kind="package",
             title="Write the bundle",
-            params={**about, "source": self._source_words(), "split": _split_options(spec.data.split)},
+            params={**about, "source": self.rows.words, "split": self.rows.split_options},
             inputs={
                 **judged,
                 **shown,
                 **self.judges,
                 "prepare": "prepare",
                 "profile": "profile",
-                **self._sql_sources(),
+                **self.rows.sql_sources,
             },
             libraries=("numpy",),
         )
@@ -334,32 +269,24 @@ class _Builder:
         )
         steps = [package, verify, report]
         if self._tracks():
-            steps.append(
-                Step(
-                    id="track",
-                    kind="track",
-                    title="Log the run to MLflow",
-                    params={
-                        **about,
-                        "track": spec.track.model_dump(mode="json", exclude={"uri", "tensorboard"}),
-                    },
-                    outside={
-                        "uri": spec.track.uri,
-                        "spec": spec_options(spec),
-                        "spec_yaml": spec_to_yaml(spec),
-                    },
-                    inputs={
-                        "package": "package",
-                        "report": "report",
-                        **judged,
-                        **shown,
-                        **told,
-                        **self.judges,
-                    },
-                    effect=True,
-                )
-            )
+            steps.append(self._track(about, {**judged, **shown, **told}))
         return steps
+
+    def _track(self, about: dict[str, Any], inputs: dict[str, str]) -> Step:
+        spec = self.spec
+        return Step(
+            id="track",
+            kind="track",
+            title="Log the run to MLflow",
+            params={**about, "track": spec.track.model_dump(mode="json", exclude={"uri", "tensorboard"})},
+            outside={
+                "uri": spec.track.uri,
+                "spec": spec_options(spec),
+                "spec_yaml": spec_to_yaml(spec),
+            },
+            inputs={"package": "package", "report": "report", **inputs, **self.judges},
+            effect=True,
+        )
 
 
 def _with_overview(step: Step, steps: list[Step]) -> Step:
@@ -367,27 +294,8 @@ def _with_overview(step: Step, steps: list[Step]) -> Step:
     if step.kind != "report":
         return step
     overview = [
-        {"id": other.id, "title": other.title, "needs": sorted(set(other.inputs.values()))}
+        {"id": other.id, "title": other.title, "needs": sorted(other.needs)}
         for other in steps
         if other.kind not in ("report", "tensorboard", "track")
     ]
     return step.model_copy(update={"outside": {"steps": overview}})
-
-
-def _split_options(split: Any) -> dict[str, Any]:
-    """The split's options without its sources: their rows arrive as parts of the table."""
-    options: dict[str, Any] = split.model_dump(mode="json")
-    if isinstance(split, FilesSplit):
-        options["test"] = True
-        if isinstance(split.validation, Component):
-            options["validation"] = True
-    return options
-
-
-def _describe(source: Source) -> str:
-    files = source.files()
-    if source.remote:
-        return f"the rows of the {source.type} query"
-    if not files:
-        return f"{source.type} {getattr(source, 'name', '')}".strip()
-    return files[0].name if len(files) == 1 else f"{len(files)} files like {files[0].name}"

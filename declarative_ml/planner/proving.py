@@ -42,6 +42,6 @@ def verify_step(inputs: dict[str, str], folder: Path, pipelines: Sequence[str]) 
         title="Start the bundle as it is served, and ask it rows and nonsense",
         inputs={**inputs, "evaluate": "evaluate", "package": "package"},
         outside={"folder": str(folder)} if pipelines else {},
-        components=("declarative_ml.scoring.worker",),
-        libraries=("onnxruntime", "pyarrow", "numpy", *(["spacy"] if pipelines else [])),
+        components=("declarative_ml.scoring.worker", "declarative_ml.serving.trial"),
+        libraries=("onnxruntime", "pyarrow", "numpy", "uvicorn", *(["spacy"] if pipelines else [])),
     )

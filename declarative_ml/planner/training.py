@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from declarative_ml.features import FEATURES
@@ -13,6 +15,7 @@ from declarative_ml.planner.tuning import Tuning
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.monotone import left_out
 from declarative_ml.spec.portfolio import Candidate, candidates, caps_of, weights_of
+from declarative_ml.spec.processes import processes_of
 
 BASELINE = "linear"
 _ERRORS = "lightgbm"
@@ -22,8 +25,11 @@ _ERRORS = "lightgbm"
 class Training:
     """Builds the steps from the table called `table` and its split to `assemble`."""
 
-    def __init__(self, spec: Spec, table: str, folds: int) -> None:
+    def __init__(
+        self, spec: Spec, table: str, folds: int, most_rows: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.spec = spec
+        self.most_rows = most_rows
         self.table = table
         self.folds = folds
         self.left_out = left_out(spec)
@@ -95,13 +101,19 @@ class Training:
         optional: bool = False,
         effort: float = 0.0,
     ) -> Step:
-        fold = extra["fold"]
+        fold, processes = extra["fold"], processes_of(self.spec, model)
         if fold is not None:
             title = f"Fit {model.type} with fold {fold} held out"
         elif inputs:
             title = f"Fit {model.type} on all training and validation rows"
         else:
             title = f"Fit {model.type} as a baseline"
+        rows = self.most_rows.get(model.type)
+        if rows is not None:
+            title += f"; of the rows, {rows:,} at most"
+        if processes > 1:
+            title += f", in {processes} processes"
+            extra = {**extra, "processes": processes}
         return Step(
             id=step_id,
             kind="train",
@@ -110,6 +122,7 @@ class Training:
                 "model": model.options(),
                 "seed": self.spec.seed,
                 "imbalance": self.spec.imbalance,
+                **({} if rows is None else {"rows": rows}),
                 **extra,
             },
             inputs={"prepare": "prepare", "split": "split", **(inputs or {})},

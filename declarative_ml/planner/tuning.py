@@ -11,6 +11,7 @@ from declarative_ml.graph.plan import Step
 from declarative_ml.models import MODELS
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.portfolio import Candidate
+from declarative_ml.spec.processes import processes_of
 from declarative_ml.spec.tuned import searched
 
 GENERATION = 4
@@ -42,10 +43,13 @@ class Tuning:
         assert self.spec.tune is not None
         first = _first_of_generation(number)
         model = candidate.model
+        processes = processes_of(self.spec, model)
+        shared = {"processes": processes} if processes > 1 else {}
         return Step(
             id=f"tune.{candidate.name}.trial{number}",
             kind="trial",
-            title=f"Try {'other' if number else 'the given'} options of {model.type} on held-out rows",
+            title=f"Try {'other' if number else 'the given'} options of {model.type} on held-out rows"
+            + (f", in {processes} processes" if shared else ""),
             params={
                 "model": model.options(),
                 "space": self._space(candidate),
@@ -54,6 +58,7 @@ class Tuning:
                 "metric": self.spec.tune.metric or self.spec.evaluate.metric,
                 "seed": self.spec.seed,
                 "imbalance": self.spec.imbalance,
+                **shared,
             },
             inputs={
                 "prepare": "prepare",

@@ -11,7 +11,7 @@ def as_mermaid(plan: Plan) -> str:
     lines = ["flowchart LR"]
     lines += [f'  {names[step.id]}["{_escape(step.id)}"]' for step in plan.steps]
     for step in plan.steps:
-        lines += [f"  {names[needed]} --> {names[step.id]}" for needed in sorted(set(step.inputs.values()))]
+        lines += [f"  {names[needed]} --> {names[step.id]}" for needed in sorted(step.needs)]
     return "\n".join(lines)
 
 

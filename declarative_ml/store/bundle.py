@@ -117,7 +117,7 @@ class Bundle:
         Raises DataError when it is not a bundle, comes from a newer format, or is damaged.
         """
         path = Path(path)
-        manifest = _parse_manifest(_read(path, MANIFEST, MAX_MANIFEST_BYTES), path)
+        manifest = parse_manifest(_read(path, MANIFEST, MAX_MANIFEST_BYTES), path)
         bundle = cls(path, manifest)
         bundle._check_files()
         if verify:
@@ -339,7 +339,8 @@ def _not_a_bundle(path: Path) -> DataError:
     )
 
 
-def _parse_manifest(content: bytes, path: Path) -> Manifest:
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """The manifest that is the content of bundle.json. Raises DataError, which names `path`."""
     try:
         fields = json.loads(content)
     except ValueError as error:

@@ -47,6 +47,8 @@ class Action:
     detail: str = ""
     pinned: dict[str, Any] = field(default_factory=dict)
     """What a run without a clock has to be told to make the same artifact (see StepContext.pin)."""
+    peak_bytes: int = 0
+    """The most memory of the run while it ran, where the run had a ceiling; 0: not measured."""
 
 
 class Store:

@@ -62,6 +62,7 @@ def test_a_signal_while_training(
     assert {status[name] for name in ("acquire.source", "split", "profile", "prepare")} == {"cached"}
 
 
+@pytest.mark.slow
 def test_a_signal_while_waiting_for_another_run(flowers: Any, spawn: Any) -> None:
     path = flowers(model=SLOW)
     first = spawn("run", path, "-q")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from declarative_ml.core.digest import digest_folder
 from declarative_ml.store.store import Store
 
@@ -39,6 +41,7 @@ def test_two_runs_of_one_spec(flowers: Any, spawn: Any) -> None:
     _whole(Store(path.parent / ".dml" / "store"))
 
 
+@pytest.mark.slow
 def test_runs_of_different_specs(flowers: Any, spawn: Any, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     models = {"one": MODEL, "two": "linear"}

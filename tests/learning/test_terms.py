@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from declarative_ml.learning.dataset import Dataset, Layout, TermColumn, open_dataset
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.terms import (
     Terms,
     TermWriter,
@@ -76,7 +77,7 @@ def test_take(rows: np.ndarray, tmp_path: Path) -> None:
 
 def test_entries_stay_on_disk(tmp_path: Path) -> None:
     found = write(tmp_path, dense(), np.arange(ROWS), [ROWS]).take(np.arange(10))
-    assert isinstance(found.places, np.memmap) and isinstance(found.values, np.memmap)
+    assert isinstance(found.places, DiskRows) and isinstance(found.values, DiskRows)
 
 
 def test_rows_that_are_never_added_have_no_terms(tmp_path: Path) -> None:

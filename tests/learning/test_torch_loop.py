@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from declarative_ml.core.errors import StepFailed
+from declarative_ml.learning.rank import ALONE, Rank
 from declarative_ml.learning.torch_loop import (
     Settings,
     Trained,
@@ -60,12 +61,13 @@ class Noisy:
     def outputs(self, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         return (torch.relu(inputs @ weights["weight0"] + weights["bias0"]) @ weights["weight1"])[:, 0]
 
-    def loss(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def loss(self, rows: torch.Tensor, generator: torch.Generator, rank: Rank = ALONE) -> torch.Tensor:
+        assert rank == ALONE
         self.seen += rows.tolist()
         mask = torch.empty(len(rows), 5).bernoulli_(0.8, generator=generator)
         return (self.outputs(self.parameters, self.inputs[rows] * mask) - self.target[rows]).square().mean()
 
-    def validation_loss(self, weights: dict[str, torch.Tensor]) -> float | None:
+    def validation_loss(self, weights: dict[str, torch.Tensor], rank: Rank = ALONE) -> float | None:
         if not self.validate:
             return None
         with torch.no_grad():
@@ -155,7 +157,7 @@ def test_one_step_is_that_of_torch_adamw(tmp_path: Path) -> None:
     generator = torch.Generator()
     masks = []
 
-    def loss(rows: torch.Tensor, given: torch.Generator) -> torch.Tensor:
+    def loss(rows: torch.Tensor, given: torch.Generator, rank: Rank) -> torch.Tensor:
         masks.append(given.get_state())
         return Noisy.loss(learner, rows, given)
 

@@ -258,7 +258,7 @@ def test_two_classes_as_scikit_learn_fits_them_in_the_other_variables(terms: int
     assert data.terms is not None
     matrix, signs = data.terms.matrix(), (2.0 * data.target - 1.0)[:, None]
     counted = signs * weight[:, None] if weighted else signs
-    basis = learn_basis(matrix, data.terms.digests, [terms, BODY], counted)
+    basis = learn_basis([(matrix, counted)], data.terms.digests, [terms, BODY])
     parts = (matrix @ basis.spread).toarray() * basis.factors[:, 0]
     design = np.concatenate([data.scaled[:, :1], parts], axis=1)
     peer = LogisticRegression(C=0.5, tol=1e-9, max_iter=10_000)
@@ -274,7 +274,7 @@ def test_the_gradient_with_terms_is_that_of_the_objective(task: Task) -> None:
     basis = _basis(data, task)
     problem = Problem(data, task, 5000.0 if task is NUMBER else 0.0, 100.0, basis)
     value = problem.objective(0.7)
-    start = np.random.default_rng(0).normal(size=(problem.design.width + 1) * task.width) / 10
+    start = np.random.default_rng(0).normal(size=(problem.frame.width + 1) * task.width) / 10
     gradient = value(start)[1]
     assert basis is not None and basis.parts == TITLE + BODY + 10
     for place in range(0, len(start), 7):

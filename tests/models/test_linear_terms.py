@@ -13,7 +13,7 @@ HELD = np.array([[1, 0, 0, 0, 1], [1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1,
 
 
 def basis(classes: np.ndarray | None = None, digests: np.ndarray = DIGESTS) -> TermBasis:
-    return learn_basis(csr_matrix(HELD), digests, [2, 3], classes)
+    return learn_basis([(csr_matrix(HELD), classes)], digests, [2, 3])
 
 
 def test_a_term_of_two_columns_has_a_common_part_beside_its_own() -> None:
@@ -41,7 +41,7 @@ def test_columns_without_a_term_in_common() -> None:
 
 
 def test_no_text_holds_any_term() -> None:
-    empty = learn_basis(csr_matrix((4, 5), dtype=np.float32), DIGESTS, [2, 3], np.ones((4, 1)))
+    empty = learn_basis([(csr_matrix((4, 5), dtype=np.float32), np.ones((4, 1)))], DIGESTS, [2, 3])
     assert not empty.spread.toarray().any()
     assert np.isfinite(empty.factors).all()
 
@@ -63,9 +63,11 @@ def test_factors_of_several_classes_are_each_against_the_rest() -> None:
 
 
 def test_factors_count_weights() -> None:
-    doubled = learn_basis(
-        csr_matrix(HELD[[0, 0, 1, 2, 3]]), DIGESTS, [2, 3], np.array([[1.0], [1], [1], [-1], [-1]])
-    )
+    blocks = [  # in two, which is the same
+        (csr_matrix(HELD[[0, 0]]), np.array([[1.0], [1]])),
+        (csr_matrix(HELD[[1, 2, 3]]), np.array([[1.0], [-1], [-1]])),
+    ]
+    doubled = learn_basis(blocks, DIGESTS, [2, 3])
     np.testing.assert_allclose(basis(np.array([[2.0], [1], [-1], [-1]])).factors, doubled.factors)
 
 

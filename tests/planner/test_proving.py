@@ -65,5 +65,7 @@ def test_a_file_of_answers_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_what_is_served_ages_with_the_code_that_serves_it() -> None:
-    found = code_digests(["declarative_ml.steps.verify", "declarative_ml.scoring.worker"])
+    found = code_digests(
+        ["declarative_ml.steps.verify", "declarative_ml.scoring.worker", "declarative_ml.serving.trial"]
+    )
     assert {"declarative_ml.scoring.answering", "declarative_ml.scoring.scorer"} <= set(found)

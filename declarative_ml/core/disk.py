@@ -1,0 +1,26 @@
+"""A disk on which there is no room left, told from other faults of the system."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+_WORDS = (
+    re.compile("No space left on device"),  # Arrow's, without a number
+    re.compile("^[0-9]+ requested and [0-9]+ written$"),  # numpy's
+    re.compile("database or disk is full"),  # SQLite's, whoever wraps them
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_HINT = "make room on the disk and run again: finished steps are kept"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the error, or one that it came from, says that there is no room: on the disk, or by a quota."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _FULL:
+            return True
+        if any(words.search(str(seen)) for words in _WORDS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

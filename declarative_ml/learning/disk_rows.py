@@ -1,0 +1,206 @@
+"""Rows of arrays on disk, read where they are asked for, and written in any order.
+
+A memory map would do as much with less code, but the pages that it has touched count as the process's own
+memory until the system takes them back, and a memory ceiling is about what counts.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_READ_BYTES = 16 << 20
+"""About so much is read at a time where single rows are picked."""
+_BUCKET_BYTES = 24 << 20
+"""Rows that belong together at the end are brought into order in pieces of about this size."""
+
+
+class DiskRows:
+    """Some rows of an array [N, …] in a .npy file: sliced and indexed by rows like an array in memory.
+
+    What comes back is always a copy in memory. `view` chooses rows without reading any.
+    """
+
+    def __init__(self, path: Path, rows: np.ndarray | None = None) -> None:
+        """`rows`: ascending positions in the file; None: all."""
+        import numpy as np
+
+        self._path, self._rows = path, rows
+        with path.open("rb") as stream:
+            shape, fortran, self.dtype = _read_head(stream)
+            self._start = stream.tell()
+        if fortran and len(shape) > 1 and min(shape) > 1:
+            raise ValueError(f"{path} is in Fortran order")
+        self._held = shape[0]
+        self._tail = tuple(shape[1:])
+        self._row_bytes = int(np.prod(self._tail, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+        return (self._held if self._rows is None else len(self._rows), *self._tail)
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def view(self, rows: np.ndarray) -> DiskRows:
+        """The rows at ascending positions (or of a mask) of this one; nothing is read."""
+        import numpy as np
+
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return DiskRows(self._path, rows if self._rows is None else self._rows[rows])
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1 and self._rows is None:
+                return self._stretch(start, stop)
+            rows = np.arange(start, stop, step)
+        elif rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        places = rows if self._rows is None else self._rows[rows]
+        if len(places) > 1 and (np.diff(places) < 0).any():
+            order = np.argsort(places, kind="stable")
+            found = np.empty((len(places), *self._tail), self.dtype)
+            found[order] = self._picked(places[order])
+            return found
+        return self._picked(places)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        found = self[:]
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+    def _stretch(self, start: int, stop: int) -> np.ndarray:
+        import numpy as np
+
+        rows = max(stop - start, 0)
+        if not rows or not self._row_bytes:
+            return np.empty((rows, *self._tail), self.dtype)
+        values = rows * self._row_bytes // self.dtype.itemsize
+        offset = self._start + start * self._row_bytes
+        return np.fromfile(self._path, self.dtype, values, offset=offset).reshape(rows, *self._tail)
+
+    def _picked(self, places: np.ndarray) -> np.ndarray:
+        """The rows at ascending places of the file, by stretches: few large reads beat many small ones."""
+        import numpy as np
+
+        if len(places) and places[-1] - places[0] + 1 == len(places):
+            return self._stretch(int(places[0]), int(places[-1]) + 1)
+        found = np.empty((len(places), *self._tail), self.dtype)
+        most = max(1, _READ_BYTES // max(self._row_bytes, 1))
+        done = 0
+        while done < len(places):
+            first = int(places[done])
+            end = int(np.searchsorted(places, first + most))
+            taken = self._stretch(first, int(places[end - 1]) + 1)
+            found[done:end] = taken[places[done:end] - first]
+            done = end
+        return found
+
+
+@overload
+def rows_at(array: np.ndarray, rows: np.ndarray) -> np.ndarray: ...
+@overload
+def rows_at(array: DiskRows, rows: np.ndarray) -> DiskRows: ...
+def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray) -> np.ndarray | DiskRows:
+    """The rows at ascending positions: without reading any where they are on disk."""
+    return array.view(rows) if isinstance(array, DiskRows) else array[rows]
+
+
+class RowWriter:
+    """Writes an array [N, …] to a .npy file, its rows given in any order; to be used in a `with`.
+
+    Blocks go to rough pieces by where their rows belong; at the end each piece is put in order and added to
+    the file. Memory holds one block and one piece, however long the array is. Every row has to be given.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+        import numpy as np
+
+        self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
+        self._row_bytes = max(int(np.prod(shape[1:], dtype=np.int64)) * self._dtype.itemsize, 1)
+        self._piece_rows = max(_BUCKET_BYTES // self._row_bytes, 1)
+        pieces = -(-shape[0] // self._piece_rows)
+        self._rough = path.with_name(f".{path.name}.rough")
+        self._kept: list[list[tuple[int, int]]] = [[] for _ in range(pieces)]
+        """Of each piece: where its stretches begin in the rough file, and how many rows they have."""
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        self._stream: BinaryIO = self._rough.open("wb+")
+        return self
+
+    def add(self, places: np.ndarray, rows: np.ndarray) -> None:
+        """Write `rows` [n, …], which belong at `places` [n]."""
+        import numpy as np
+
+        order = np.argsort(places, kind="stable")
+        places, rows = places[order], np.ascontiguousarray(rows[order], self._dtype)
+        edges = np.arange(1, len(self._kept)) * self._piece_rows
+        for piece, (start, stop) in enumerate(between(np.searchsorted(places, edges), len(places))):
+            if stop == start:
+                continue
+            self._kept[piece].append((self._written, stop - start))
+            content = places[start:stop].astype("<i8").tobytes() + rows[start:stop].tobytes()
+            self._stream.write(content)
+            self._written += len(content)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._put_in_order()
+        finally:
+            self._stream.close()
+            self._rough.unlink(missing_ok=True)
+
+    def _put_in_order(self) -> None:
+        import numpy as np
+
+        with self._path.open("wb") as out:
+            head = {
+                "descr": np.lib.format.dtype_to_descr(self._dtype),
+                "fortran_order": False,
+                "shape": self._shape,
+            }
+            np.lib.format.write_array_header_1_0(out, head)
+            for piece, kept in enumerate(self._kept):
+                first = piece * self._piece_rows
+                held = min(self._piece_rows, self._shape[0] - first)
+                rows = np.empty((held, *self._shape[1:]), self._dtype)
+                for offset, count in kept:
+                    self._stream.seek(offset)
+                    places = np.frombuffer(self._stream.read(8 * count), "<i8") - first
+                    content = self._stream.read(count * rows[:1].nbytes)
+                    rows[places] = np.frombuffer(content, self._dtype).reshape(count, *self._shape[1:])
+                out.write(rows.tobytes())
+
+
+def between(cuts: np.ndarray, end: int) -> list[tuple[int, int]]:
+    """The stretches from 0 to `end` that ascending `cuts` leave."""
+    edges = [0, *cuts.tolist(), end]
+    return list(pairwise(edges))
+
+
+def _read_head(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    import numpy as np
+
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(stream)

@@ -1,0 +1,117 @@
+"""Rows for `mlp` as tensors: all of them held in memory, or as many at a time as a pool holds.
+
+Which of the two is decided by the size of the rows alone, so that a result does not depend on the memory of
+the machine. Rows come in the order of their hashes, and so every stretch of them is a sample of all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from declarative_ml.learning.dataset import Dataset, Layout
+from declarative_ml.learning.torch_loop import STRETCHES
+
+if TYPE_CHECKING:
+    import torch
+
+POOL_BYTES = 128 << 20
+"""What scaled columns and codes of the rows in a pool take."""
+
+
+def pool_rows(layout: Layout, batch_size: int) -> int:
+    """The rows of a pool, a multiple of STRETCHES and no less than a batch."""
+    row = 4 * len(layout.scaled) + 8 * len(layout.codes)
+    return max(POOL_BYTES // max(row, 1) // STRETCHES, -(-batch_size // STRETCHES)) * STRETCHES
+
+
+class Rows:
+    """Scaled, codes (offset into the table), target and weight (mean 1) of rows, as tensors.
+
+    Rows beyond one pool are read in stretches. `take` must then be asked for the rows of one pool after
+    those of another, as `torch_loop.epoch_order` orders them.
+    """
+
+    def __init__(self, data: Dataset, offsets: np.ndarray, target: np.ndarray, most: int) -> None:
+        """`most`: the rows of a pool; `target` [N] as the loss takes it."""
+        import torch
+
+        self._data, self._offsets = data, offsets
+        self._stretch = most // STRETCHES
+        weight = np.ones(len(data)) if data.weight is None else data.weight / np.mean(data.weight)
+        self._target = torch.from_numpy(target)
+        self._weight = torch.from_numpy(weight.astype(np.float32))
+        self.whole = len(data) <= most
+        if self.whole:
+            self.numbers, self._codes = self._read(np.arange(len(data)))
+            return
+        self.numbers = torch.empty(most, data.scaled.shape[1])
+        self._codes = torch.empty(most, data.codes.shape[1], dtype=torch.int64)
+        self._held = torch.full((-(-len(data) // self._stretch),), -1)
+        """Where each stretch of rows is in the pool, counted in stretches; -1: it is not there."""
+        self._filled = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def take(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The rows at the positions `rows` [n], in any order."""
+        import torch
+
+        places = rows if self.whole else self._placed(rows)
+        if places is None:  # some rows are of the pool before, and some of the next one
+            there = self._held[rows // self._stretch] >= 0
+            order = torch.cat([torch.nonzero(there)[:, 0], torch.nonzero(~there)[:, 0]])
+            parts = [self.take(rows[there]), self.take(rows[~there])]
+            back = torch.argsort(order)
+            return tuple(torch.cat(tensors).index_select(0, back) for tensors in zip(*parts, strict=True))
+        return (
+            self.numbers.index_select(0, places),
+            self._codes.index_select(0, places),
+            self._target.index_select(0, rows),
+            self._weight.index_select(0, rows),
+        )
+
+    def between(self, start: int, stop: int) -> tuple[torch.Tensor, ...]:
+        """The rows from `start` to before `stop`, whatever the pool holds."""
+        stop = min(stop, len(self))
+        if self.whole:
+            numbers, codes = self.numbers[start:stop], self._codes[start:stop]
+        else:
+            numbers, codes = self._read(np.arange(start, stop))
+        return numbers, codes, self._target[start:stop], self._weight[start:stop]
+
+    def _placed(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """Where the rows are in the pool, filled as needed; None where that would lose some of them."""
+        import torch
+
+        stretches = rows // self._stretch
+        held = self._held[stretches]
+        missing = torch.unique(stretches[held < 0]).tolist()
+        if missing:
+            if self._filled + len(missing) > STRETCHES:
+                if bool((held >= 0).any()):
+                    return None
+                self._held.fill_(-1)
+                self._filled = 0
+            self._fill(missing)
+            held = self._held[stretches]
+        return held * self._stretch + rows % self._stretch
+
+    def _fill(self, stretches: list[int]) -> None:
+        for stretch in stretches:
+            start = stretch * self._stretch
+            numbers, codes = self._read(np.arange(start, min(start + self._stretch, len(self))))
+            place = self._filled * self._stretch
+            self.numbers[place : place + len(numbers)] = numbers
+            self._codes[place : place + len(codes)] = codes
+            self._held[stretch] = self._filled
+            self._filled += 1
+
+    def _read(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        part = self._data.scaled[rows], self._data.codes[rows]
+        scaled, codes = np.array(part[0], dtype=np.float32), part[1] + self._offsets
+        return torch.from_numpy(scaled), torch.from_numpy(codes.astype(np.int64))

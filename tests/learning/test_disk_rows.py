@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from declarative_ml.learning import disk_rows
+from declarative_ml.learning.disk_rows import DiskRows, RowWriter, rows_at
+
+ROWS = 100
+
+
+def values(width: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(ROWS, width)).astype(np.float32)
+
+
+@pytest.fixture(params=[16 << 20, 40], ids=["one read", "many reads"])
+def on_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DiskRows:
+    monkeypatch.setattr(disk_rows, "_READ_BYTES", request.param)
+    np.save(tmp_path / "a.npy", values())
+    return DiskRows(tmp_path / "a.npy")
+
+
+CHOSEN = {
+    "slice": slice(10, 40),
+    "to the end": slice(90, 400),
+    "nothing": slice(5, 5),
+    "every seventh": slice(None, None, 7),
+    "positions": np.array([3, 4, 90]),
+    "unordered": np.array([90, 3, 4, 3]),
+    "mask": np.arange(ROWS) % 3 == 1,
+    "no positions": np.zeros(0, dtype=np.int64),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_rows_are_those_of_the_array(name: str, on_disk: DiskRows) -> None:
+    np.testing.assert_array_equal(on_disk[CHOSEN[name]], values()[CHOSEN[name]])
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_rows_of_a_view_are_those_of_the_chosen(name: str, on_disk: DiskRows) -> None:
+    mask = np.random.default_rng(1).random(ROWS) < 0.97
+    seen, held = rows_at(on_disk, mask), values()[mask]
+    assert (len(seen), seen.shape, seen.size) == (len(held), held.shape, held.size)
+    wanted = CHOSEN[name]
+    if name == "mask":
+        wanted = wanted[: len(held)]  # type: ignore[index]
+    np.testing.assert_array_equal(seen[wanted], held[wanted])
+    np.testing.assert_array_equal(np.asarray(seen.view(np.arange(5, 9))), held[5:9])
+
+
+def test_columns_may_be_absent_or_one(tmp_path: Path) -> None:
+    for name, array in (("none", np.zeros((4, 0), np.float32)), ("flat", np.arange(4))):
+        np.save(tmp_path / f"{name}.npy", array)
+        found = DiskRows(tmp_path / f"{name}.npy")
+        assert found.shape == array.shape
+        np.testing.assert_array_equal(found[1:3], array[1:3])
+
+
+@pytest.mark.parametrize("piece", [24 << 20, 12 * 7, 1], ids=["one piece", "pieces", "a row each"])
+@pytest.mark.parametrize("sizes", [[ROWS], [1] * ROWS, [33, 0, 67]], ids=["one block", "rows", "blocks"])
+def test_rows_written_in_any_order_make_the_file_of_the_array(
+    sizes: list[int], piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_rows, "_BUCKET_BYTES", piece)
+    order, start = np.random.default_rng(2).permutation(ROWS), 0
+    with RowWriter(tmp_path / "a.npy", (ROWS, 3), np.float32) as writer:
+        for size in sizes:
+            places = order[start : start + size]
+            writer.add(places, values()[places])
+            start += size
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_a_writer_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), RowWriter(tmp_path / "a.npy", (ROWS, 3), np.float32) as writer:
+        writer.add(np.arange(2), values()[:2])
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
