@@ -15,7 +15,7 @@ from declarative_ml.behaviour.base import Behaviour
 from declarative_ml.core.component import Section
 from declarative_ml.core.duration import Duration, Latency, seconds_of
 from declarative_ml.core.schema import DEFAULT_MISSING
-from declarative_ml.core.size import Size
+from declarative_ml.core.size import Memory, Size, memory_bytes
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.formats import FORMATS
@@ -24,21 +24,21 @@ from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import TaskType
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
-from declarative_ml.sources import SOURCES
-from declarative_ml.sources.base import Source
+from declarative_ml.spec.any_source import AnySource
+from declarative_ml.spec.contract import Checks
+from declarative_ml.spec.deploy import Deploy
 from declarative_ml.spec.format_version import version_fault
 from declarative_ml.spec.gates import Champion, Gate, MetricName
+from declarative_ml.spec.monitor import Monitor
 from declarative_ml.spec.service import Serve
 
 if TYPE_CHECKING:
-    AnySource = Source
     AnyFeature = Feature
     AnyMember = Model
     AnyFormat = Format
     AnyBehaviour = Behaviour
 else:
     # The shelves' tables are the only lists of names, so these unions are made from them.
-    AnySource = Annotated[Union[tuple(SOURCES.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyFeature = Annotated[Union[tuple(FEATURES.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyMember = Annotated[Union[tuple(MODELS.classes())], Field(discriminator="type")]  # noqa: UP007
     AnyFormat = Annotated[Union[tuple(FORMATS.classes())], Field(discriminator="format")]  # noqa: UP007
@@ -159,6 +159,9 @@ class Data(Section):
     source: AnySource | None = Field(default=None, description="One source; in sql it is called `source`")
     sources: dict[str, AnySource] = Field(default_factory=dict, description="Several, joined by sql")
     missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
+    checks: Checks | None = Field(
+        default=None, description="What the rows of `source` have to be; looked at before `sql` and `split`"
+    )
     sql: str | None = Field(default=None, description="SELECT over the sources; runs in the embedded engine")
     split: AnySplit = Field(
         default=RandomSplit(), description="Which rows train, validate and test; random when absent"
@@ -171,6 +174,8 @@ class Data(Section):
             raise ValueError("give either 'source' or 'sources'")
         if self.sources and self.sql is None:
             raise ValueError("several sources need 'sql' that joins them")
+        if self.sources and self.checks is not None:
+            raise ValueError("'checks' are of one 'source'")
         return self
 
 
@@ -264,13 +269,28 @@ class Track(Section):
     )
     experiment: str | None = Field(default=None, description="Default: the spec's name")
     register_as: str | None = Field(default=None, alias="register", description="Name in the model registry")
+    promote: bool = Field(
+        default=False,
+        description="A new version that passed its gates is the champion at once; false: the challenger, "
+        "until `dml promote`",
+    )
     tensorboard: bool = Field(
         default=False, description="Also write learning curves, metrics and options as TensorBoard events"
     )
 
+    @model_validator(mode="after")
+    def _of_something(self) -> Track:
+        if self.promote and self.register_as is None:
+            raise ValueError("'promote' needs 'register': the name of the model")
+        return self
+
 
 LEAST_SECONDS = 10
 """Reading, judging, explaining and tracking a small table, before any time for training."""
+
+
+LEAST_MEMORY = "512Mi"
+"""Libraries, and one block of rows at a time."""
 
 
 class Resources(Section):
@@ -280,7 +300,26 @@ class Resources(Section):
         default=None,
         description="Of the whole run, such as 90s or 5m; candidates of auto are cut short or left out",
     )
+    memory: Memory | None = Field(
+        default=None,
+        description="Resident memory of the run, all its processes together, such as 1Gi; steps then run one "
+        "at a time, each in a process. Decides nothing of the model but how many rows LightGBM sees",
+    )
     cpu: int | None = Field(default=None, ge=1, le=1024, description="Threads; all processors when absent")
+
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="That train a network together, each with its part of cpu; 1 when absent",
+    )
+
+    @field_validator("memory")
+    @classmethod
+    def _some_memory(cls, memory: str | None) -> str | None:
+        if memory is not None and memory_bytes(memory) < memory_bytes(LEAST_MEMORY):
+            raise ValueError(f"a run takes {LEAST_MEMORY} at least")
+        return memory
 
     @field_validator("time")
     @classmethod
@@ -338,6 +377,10 @@ class Spec(Section):
         default=(), description="Formats to convert the model to, each held against model.onnx"
     )
     serve: Serve = Field(default=Serve(), description="The HTTP service of the model")
+    monitor: Monitor = Field(default=Monitor(), description="What is watched while the model serves")
+    deploy: Deploy | None = Field(
+        default=None, description="Images, and where the service and the training run; absent: nowhere"
+    )
     resources: Resources = Field(default=Resources(), description="Ceilings that the run obeys")
     seed: int = Field(default=42, ge=0, lt=2**31, description="Of every random choice")
 

@@ -12,10 +12,11 @@ from declarative_ml.core.secret import Secret
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.yaml_reader import resolve_scalar
+from declarative_ml.trackers.registry_name import read_registry_name
 
 
 def resolve_sources(spec: Spec, folder: Path) -> Spec:
-    """The spec with relative paths of its sources and its champion made absolute against `folder`."""
+    """The spec with relative paths of its sources and of all other files made absolute against `folder`."""
     data = spec.data
     update: dict[str, Any] = {
         "sources": {name: source.resolved(folder) for name, source in data.sources.items()}
@@ -33,6 +34,23 @@ def resolve_sources(spec: Spec, folder: Path) -> Spec:
         path = str(folder / Path(champion.path).expanduser())
         there = {"champion": champion.model_copy(update={"path": path})}
         changed["evaluate"] = spec.evaluate.model_copy(update=there)
+    sides = {"shadow": spec.serve.shadow, "canary": spec.serve.canary}
+    moved = {
+        name: side.model_copy(update={"model": str(folder / Path(side.model).expanduser())})
+        for name, side in sides.items()
+        if side is not None and read_registry_name(side.model) is None
+    }
+    if moved:
+        changed["serve"] = spec.serve.model_copy(update=moved)
+    watched: dict[str, Any] = {"drift": spec.monitor.drift.resolved(folder)}
+    if spec.monitor.log is not None:
+        path = str(folder / Path(spec.monitor.log.path).expanduser())
+        watched["log"] = spec.monitor.log.model_copy(update={"path": path})
+    if spec.monitor.apm is not None:
+        watched["apm"] = spec.monitor.apm.resolved(folder)
+    changed["monitor"] = spec.monitor.model_copy(update=watched)
+    if spec.deploy is not None and spec.deploy.predict is not None:
+        changed["deploy"] = spec.deploy.model_copy(update={"predict": spec.deploy.predict.resolved(folder)})
     return spec.model_copy(update=changed)
 
 
@@ -40,7 +58,7 @@ def spec_options(spec: Spec, folder: Path | None = None) -> dict[str, Any]:
     """The whole spec as plain JSON values; paths below `folder` become relative to it."""
     options = spec.model_dump(mode="json", by_alias=True)
     if folder is not None:
-        for part in ("data", "evaluate", "tests"):
+        for part in ("data", "evaluate", "tests", "serve", "monitor"):
             options[part] = _relative(options[part], f"{folder.resolve().as_posix()}/")
     return options
 

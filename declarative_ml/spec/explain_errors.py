@@ -17,7 +17,7 @@ from declarative_ml.spec.findings import EXPECTED, Finding, Words
 from declarative_ml.spec.format_version import version_fault
 from declarative_ml.spec.hints import Wrong, about, hint_for
 from declarative_ml.spec.letters import shortened
-from declarative_ml.spec.planned import is_planned_key, is_planned_value
+from declarative_ml.spec.planned import is_planned_value
 from declarative_ml.spec.positions import Path, Place, Positions, dotted
 from declarative_ml.spec.shapes import TAGS, keys_of, models_at, tag_of
 from declarative_ml.spec.unknown_keys import what_type_was_meant, what_was_meant
@@ -173,6 +173,10 @@ def _hint_of_rule(finding: Finding, message: str, data: Any) -> str:
         return f"delete {either(there)}" if len(there) > 1 else about((*finding.path, names[0]), data)
     if needed := re.search(r"needs '(\w+)'$", message):
         return about((*finding.path, needed[1]), data)
+    if names and message.startswith(f"'{names[0]}' has no effect"):
+        return f"delete {names[0]}"
+    if names and finding.path[:1] == ("data",) and "source" in finding.path[-1:]:
+        return about((*finding.path, names[0]), data)
     if message.startswith("say what is expected"):
         return 'for example prediction: "Yes", or probability: {min: 0.8}'
     if "'sql'" in message:
@@ -304,8 +308,6 @@ def _unknown_key(finding: Finding, data: Any, *, guess: bool) -> Words:
     *parents, last = finding.path
     parent, key = tuple(parents), str(last)
     where = f" in {dotted(parent)}" if parent else ""
-    if is_planned_key(dotted(parent), key):
-        return Words("DML013", f"'{key}'{where} is not available in this version", "delete it", at_key=True)
     if key == "<<":
         hint = "YAML 1.2 has no merge keys: repeat the keys, or use profiles"
         return Words("DML012", f"unknown key '<<'{where}", hint, at_key=True)

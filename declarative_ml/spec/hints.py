@@ -15,90 +15,10 @@ from declarative_ml.features import FEATURES
 from declarative_ml.learning.metric_names import METRICS
 from declarative_ml.spec.letters import odd_letter, plain
 from declarative_ml.spec.positions import Path, dotted
+from declarative_ml.spec.right_values import EXAMPLES
 from declarative_ml.spec.shapes import field_at, place_of
 from declarative_ml.spec.yaml_reader import resolve_scalar
 
-_EXAMPLES = {
-    "version": "version: 1",
-    "name": "name: churn-model",
-    "description": "description: WHAT IS PREDICTED, AND WHY",
-    "owner": "owner: PERSON OR TEAM",
-    "data": "data: {source: table.csv}",
-    "data.source": "source: table.csv",
-    "data.source.path": "path: table.csv",
-    "data.source.name": "name: iris",
-    "data.sources": "sources: {customers: customers.csv, orders: orders.csv}",
-    "data.sql": "sql: SELECT * FROM source",
-    "data.missing": 'missing: ["", "NA", "-"]',
-    "data.key": "key: COLUMN",
-    "data.split": "split: {method: random, test: 0.2}",
-    "data.split.column": "column: COLUMN",
-    "data.split.validation": "validation: 0.1",
-    "data.split.test": "test: test.csv",
-    "data.split.folds": "folds: 5",
-    "features": "features: auto, or a mapping from column to type",
-    "features.*.min_count": "min_count: 10",
-    "features.*.pipeline": "pipeline: en_core_web_sm",
-    "exclude": "exclude: [COLUMN, COLUMN]",
-    "weight": "weight: COLUMN",
-    "target": "target: COLUMN",
-    "target.column": "column: COLUMN",
-    "target.positive": 'positive: "yes"',
-    "model": "model: lightgbm",
-    "model.rounds": "rounds: 500",
-    "model.learning_rate": "learning_rate: 0.05",
-    "model.num_leaves": "num_leaves: 31",
-    "model.min_data_in_leaf": "min_data_in_leaf: 20",
-    "model.bagging_fraction": "bagging_fraction: 0.8",
-    "model.cat_smooth": "cat_smooth: 10",
-    "model.cat_l2": "cat_l2: 10",
-    "model.layers": "layers: [64, 64]",
-    "model.networks": "networks: 4",
-    "model.bins": "bins: 16",
-    "model.epochs": "epochs: 50",
-    "model.batch_size": "batch_size: 256",
-    "model.penalty": "penalty: 1.0",
-    "model.members": "members: [linear, lightgbm]",
-    "model.members[]": "members: [linear, {type: lightgbm, rounds: 100}]",
-    "tune": "tune: {trials: 20}",
-    "tune.metric": "metric: roc_auc",
-    "tune.space": "space: {lightgbm.learning_rate: {low: 0.01, high: 0.3, log: true}}",
-    "tune.space.*.low": "low: 0.01",
-    "tune.space.*.high": "high: 0.3",
-    "tune.space.*.step": "step: 1",
-    "tune.space.*.choices": "choices: [32, 64, 128]",
-    "evaluate": "evaluate: {metric: roc_auc}",
-    "evaluate.metric": "metric: roc_auc",
-    "evaluate.metrics": "metrics: [accuracy, f1]",
-    "evaluate.slices": "slices: [COLUMN]",
-    "evaluate.threshold": "threshold: 0.5, or threshold: {maximize: f1}",
-    "evaluate.threshold.value": "threshold: 0.5",
-    "evaluate.threshold.maximize": "maximize: f1",
-    "evaluate.gates": "gates: {good-enough: {metric: roc_auc, min: 0.8}}",
-    "evaluate.gates.*.metric": "metric: roc_auc",
-    "evaluate.gates.*.min": "min: 0.8",
-    "evaluate.gates.*.max": "max: 0.5",
-    "evaluate.gates.*.beats": "beats: champion",
-    "evaluate.gates.*.by": "by: 0.01",
-    "evaluate.gates.*.sure": "sure: true",
-    "evaluate.gates.*.confidence": "confidence: 0.9",
-    "evaluate.gates.*.slice": "slice: COLUMN, or slice: {COLUMN: VALUE}",
-    "evaluate.gates.*.rows": "rows: 50",
-    "evaluate.gates.*.part": "part: validation",
-    "evaluate.gates.*.latency": "latency: 200us",
-    "evaluate.gates.*.size": "size: 5MB",
-    "evaluate.gates.*.fairness": "fairness: selection_rate",
-    "evaluate.gates.*.column": "column: COLUMN",
-    "evaluate.gates.*.max_difference": "max_difference: 0.1",
-    "evaluate.gates.*.min_ratio": "min_ratio: 0.8",
-    "evaluate.champion": "champion: models/churn, or champion: {registry: churn}",
-    "evaluate.champion.path": "path: models/churn",
-    "evaluate.champion.registry": "registry: churn",
-    "explain": "explain: {method: shap}, or explain: false",
-    "track": "track: {experiment: NAME}, or track: false",
-    "resources": "resources: {cpu: 2}",
-    "resources.cpu": "cpu: 2",
-}
 TRUTH = {
     **dict.fromkeys(("yes", "on", "y", "true", "1"), "true"),
     **dict.fromkeys(("no", "off", "n", "false", "0", "never", "none"), "false"),
@@ -152,7 +72,7 @@ def about(path: Path, data: Any) -> str:
         return f"for example {name}: {{metric: roc_auc, min: 0.8}}"
     if name and isinstance(value, bool | int | float | str) and value != "":
         return f"for example {name}: {str(value).lower() if isinstance(value, bool) else value}"
-    example = _EXAMPLES.get(place) or _EXAMPLES.get(place.removesuffix("[]"))
+    example = EXAMPLES.get(place) or EXAMPLES.get(place.removesuffix("[]"))
     absent = _when_absent(field)
     if example:
         return f"for example {example}" + (f"; {absent}" if absent and value is None else "")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from declarative_ml.core.errors import DmlError, Problem, SpecError
-from declarative_ml.spec.checks import check_data, check_spec, unreadable
+from declarative_ml.spec.checks import check_spec
+from declarative_ml.spec.data_checks import check_data, unreadable
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.dump import resolve_sources, spec_digest, spec_options
 from declarative_ml.spec.homes import LocalHome
@@ -48,6 +49,8 @@ class LoadedSpec:
     """The whole spec as plain options, paths as the spec has them: what `digest` is of."""
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    """The names of all profiles that the spec has."""
 
 
 def load_spec(
@@ -105,6 +108,7 @@ def load_spec(
         spec_options(validated.spec),
         profile,
         tuple(overrides),
+        tuple(templates.profiles),
     )
 
 

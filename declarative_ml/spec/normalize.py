@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from declarative_ml.sources.remote import REMOTE_PATH
 from declarative_ml.spec.homes import Home
 from declarative_ml.spec.positions import Node
+from declarative_ml.trackers.registry_name import read_registry_name
 
 Expand = Callable[[Node], Node]
 
@@ -45,7 +47,7 @@ def rebase(root: Node, homes: Mapping[str, Home], folder: Path | None) -> Node:
         there = home.folder if home is not None else None
         if not isinstance(node.value, str) or there is None or folder is None or there == folder:
             return node
-        if Path(node.value).is_absolute() or node.value.startswith("~"):
+        if Path(node.value).is_absolute() or node.value.startswith("~") or REMOTE_PATH.match(node.value):
             return node
         return replace(node, value=Path(os.path.relpath(there / node.value, folder)).as_posix())
 
@@ -64,7 +66,20 @@ def rebase(root: Node, homes: Mapping[str, Home], folder: Path | None) -> Node:
     def test(node: Node) -> Node:
         return _change(node, "file", path)
 
+    def bundle(node: Node) -> Node:
+        return node if isinstance(node.value, str) and read_registry_name(node.value) else path(node)
+
+    def side(node: Node) -> Node:
+        return _change(node, "model", bundle)
+
+    def serve(node: Node) -> Node:
+        return _change(_change(node, "shadow", side), "canary", side)
+
+    def monitor(node: Node) -> Node:
+        return _change(_change(node, "log", source), "apm", lambda apm: _change(apm, "ca", path))
+
     changed = _change(_change(root, "data", data), "evaluate", evaluate)
+    changed = _change(_change(changed, "serve", serve), "monitor", monitor)
     return _change(changed, "tests", _each(test))
 
 
@@ -91,7 +106,7 @@ def _is_number(node: Node) -> bool:
 def _source(node: Node) -> Node:
     if not _is_text(node):
         return node
-    kind = Node("file", node.place)
+    kind = Node("remote" if REMOTE_PATH.match(node.value) else "file", node.place)
     return Node({"type": kind, "path": replace(node, key=None)}, node.place, node.key)
 
 
@@ -158,6 +173,26 @@ def _track(node: Node) -> Node:
     return _wrap(node, "enabled") if isinstance(node.value, bool) else node
 
 
+def _serve(node: Node) -> Node:
+    def side(node: Node) -> Node:
+        return _wrap(node, "model") if _is_text(node) else node
+
+    return _change(_change(node, "shadow", side), "canary", side)
+
+
+def _monitor(node: Node) -> Node:
+    def drift(node: Node) -> Node:
+        return _wrap(node, "enabled") if isinstance(node.value, bool) else node
+
+    def log(node: Node) -> Node:
+        return _wrap(node, "path") if _is_text(node) else node
+
+    def apm(node: Node) -> Node:
+        return _wrap(node, "url") if _is_text(node) else node
+
+    return _change(_change(_change(node, "drift", drift), "log", log), "apm", apm)
+
+
 def _convert(node: Node) -> Node:
     def format_of(item: Node) -> Node:
         return _wrap(item, "format") if _is_text(item) else item
@@ -165,6 +200,24 @@ def _convert(node: Node) -> Node:
     if _is_text(node) or node.is_mapping:
         node = Node([replace(node, key=None)], node.place, node.key)
     return _each(format_of)(node)
+
+
+def _deploy(node: Node) -> Node:
+    def replicas(item: Node) -> Node:
+        return _wrap(item, "min") if _is_number(item) else item
+
+    def scrape(item: Node) -> Node:
+        if not isinstance(item.value, bool):
+            return item
+        return replace(item, value={} if item.value else None, text=None)
+
+    def workload(item: Node) -> Node:
+        return _change(_change(_change(item, "to", _typed), "replicas", replicas), "scrape", scrape)
+
+    def predict(item: Node) -> Node:
+        return _change(workload(item), "source", _source)
+
+    return _change(_change(_change(node, "serve", workload), "train", workload), "predict", predict)
 
 
 _SECTIONS: dict[str, Expand] = {
@@ -175,5 +228,8 @@ _SECTIONS: dict[str, Expand] = {
     "evaluate": _evaluate,
     "explain": _explain,
     "track": _track,
+    "monitor": _monitor,
     "convert": _convert,
+    "serve": _serve,
+    "deploy": _deploy,
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from declarative_ml.behaviour import BEHAVIOURS
 from declarative_ml.core.atomic import write_text
+from declarative_ml.deployers import DEPLOYERS
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.sources import SOURCES
@@ -31,6 +32,24 @@ nothing is set; the meaning says what happens then. `dml schema` prints the same
 """
 
 _SPLITS = ("RandomSplit", "HashSplit", "TimeSplit", "GroupSplit", "ColumnSplit", "FilesSplit")
+
+_DEPLOY = {
+    "DeployServe": "deploy.serve",
+    "Replicas": "deploy.serve.replicas",
+    "Ingress": "deploy.serve.ingress",
+    "Scrape": "deploy.serve.scrape",
+    "DeployTrain": "deploy.train",
+    "DeployPredict": "deploy.predict",
+    "SqlSink": "deploy.predict.output",
+    "PodResources": "resources of pods",
+    "Limits": "resources of pods: limits",
+    "Network": "deploy: network",
+    "Volume": "deploy.store",
+    "Mount": "deploy: volumes",
+    "SecretRef": "deploy.secrets",
+    "Patch": "deploy.patches",
+    "Operation": "deploy.patches: operations",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,12 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
     found += [
         _Section(name, f"data.split: method {name.removesuffix('Split').lower()}", 3) for name in _SPLITS
     ]
+    found += [_Section("Checks", "data.checks", 3), _Section("RowsCheck", "data.checks.rows", 3)]
+    found += [
+        _Section("ColumnCheck", "data.checks.columns", 3),
+        _Section("RuleCheck", "data.checks.rules", 3),
+        _Section("DriftCheck", "data.checks.drift", 3),
+    ]
     found.append(_Section("Target", "target"))
     found += [_Section(FEATURES.load(name).__name__, f"features: type {name}") for name in FEATURES]
     for branch in definitions["Spec"]["properties"]["model"]["anyOf"]:
@@ -69,7 +94,20 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
         _Section("Probability", "tests: rows: probability", 3),
         _Section("Range", "tests: rows: number", 3),
     ]
-    found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Serve", "Resources")]
+    found += [_Section(name, name.lower()) for name in ("Explain", "Track", "Serve")]
+    found += [_Section("Shadow", "serve.shadow", 3), _Section("Canary", "serve.canary", 3)]
+    found += [
+        _Section("Monitor", "monitor"),
+        _Section("Drift", "monitor.drift", 3),
+        _Section("Webhook", "monitor.drift.webhook", 3),
+        _Section("PredictionLog", "monitor.log", 3),
+        _Section("Rotate", "monitor.log.rotate", 3),
+        _Section("Apm", "monitor.apm", 3),
+        _Section("Deploy", "deploy"),
+    ]
+    found += [_Section(name, heading, 3) for name, heading in _DEPLOY.items()]
+    found += [_Section(DEPLOYERS.load(name).__name__, f"deploy: target {name}", 3) for name in DEPLOYERS]
+    found.append(_Section("Resources", "resources"))
     found += [_Section(FORMATS.load(name).__name__, f"convert: format {name}") for name in FORMATS]
     return found
 

@@ -98,6 +98,12 @@ class Sample:
     whole: bool
     """Whether there are no other rows."""
     missing: frozenset[str]
+    total: int | None = None
+    """About how many rows there are; None where the size of the files does not tell."""
+    counted: bool = False
+    """Whether `total` is exact."""
+    size: int = 0
+    """Bytes of the files."""
     _columns: dict[str, Column] = field(default_factory=dict, compare=False)
 
     @property
@@ -130,7 +136,21 @@ def sample_rows(source: Source | None, missing: Iterable[str]) -> Sample | None:
     if head is None or not head.rows:
         return None
     whole = head.ended and len(files) == 1
-    return Sample(head.columns, below, len(head.rows), whole, spellings_of_missing(missing))
+    size = sum(path.stat().st_size for path in files)
+    total, counted = _total(files, head, size)
+    if whole:
+        total, counted = len(head.rows), True
+    known = spellings_of_missing(missing)
+    return Sample(head.columns, below, len(head.rows), whole, known, total, counted, size)
+
+
+def _total(files: list[Path], head: _Head, size: int) -> tuple[int | None, bool]:
+    """The number of rows of all files, and whether it is exact."""
+    if head.kind == "parquet":
+        from pyarrow import parquet
+
+        return sum(parquet.read_metadata(path).num_rows for path in files), True
+    return (round(size * len(head.rows) / head.position), False) if head.position else (None, False)
 
 
 @dataclass(frozen=True)

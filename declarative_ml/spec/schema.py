@@ -18,6 +18,7 @@ from typing import Any
 
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.component import Section
+from declarative_ml.deployers import DEPLOYERS
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan
@@ -210,8 +211,26 @@ def _add_shorthands(root: dict[str, Schema], definitions: dict[str, Schema]) -> 
     _or(evaluate, "champion", {"type": "string", "description": "Path of a bundle, relative to the spec"})
     _or(root, "explain", {"enum": ["shap", "none", True, False]})
     _or(root, "track", {"type": "boolean"})
+    for side in ("shadow", "canary"):
+        _or(definitions["Serve"]["properties"], side, {"type": "string", "description": "Its model"})
+    _or(definitions["Monitor"]["properties"], "drift", {"type": "boolean"})
+    _or(
+        definitions["Monitor"]["properties"],
+        "log",
+        {"type": "string", "description": "Path of a folder, relative to the spec"},
+    )
+    _or(
+        definitions["Monitor"]["properties"],
+        "apm",
+        {"type": "string", "description": "URL of the APM server"},
+    )
     _or(root["convert"], "items", {"enum": list(FORMATS)})
     _or(root, "convert", {"enum": list(FORMATS)})
+    for workload in ("DeployServe", "DeployTrain"):
+        _or(definitions[workload]["properties"], "to", {"enum": list(DEPLOYERS)})
+    service = definitions["DeployServe"]["properties"]
+    _or(service, "replicas", {"type": "integer", "minimum": 1, "description": "Always so many"})
+    _or(service, "scrape", {"type": "boolean"})
 
 
 def _or(parent: dict[str, Any], name: str, short: Schema) -> None:

@@ -20,7 +20,12 @@ ABOVE = ("extends", "params", "profiles")
 """Keys of the top level that are gone before a document becomes a Spec."""
 
 
-_SELDOM = frozenset({"tune"})
+_SELDOM = frozenset(
+    {
+        *("tune", "monitor.drift", "monitor.drift.webhook", "monitor.log", "monitor.log.rotate"),
+        "deploy.predict",
+    }
+)
 """A misplaced key that belongs to one of these sections or to another is taken for the other's."""
 
 

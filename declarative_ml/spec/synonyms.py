@@ -126,6 +126,7 @@ _KEYS = {
     "track.enabled": "mlflow enable on active",
     "track.tensorboard": "tensorboardx tensor_board event_files events summary_writer",
     "resources": "resource limits hardware",
+    "resources.processes": "nproc nproc_per_node num_processes n_processes ranks world_size ddp",
     "resources.cpu": "n_jobs threads num_threads workers cpus cores jobs n_threads nthread processors n_cpus",
     "seed": "random_state random_seed rng rng_seed",
     "profiles": "profile environments envs",
@@ -142,7 +143,7 @@ _NOTES = {
     ("preprocessing preprocess preprocessor transformers pipeline", ""):
         "a feature's type prepares its column, with options under 'features'; 'data.split' divides the rows",
     ("defaults default", ""): "options are given for each column under 'features'",
-    ("backend engine executor", ""): "a spec runs where `dml run` is called: delete it",
+    ("backend engine executor", ""): "where steps run is said by `dml run --engine`: delete it",
     ("min max minimum maximum lower upper from to start end", "tune.space.*"):
         "a range is written low: NUMBER, high: NUMBER",
     ("values options categories type distribution space scale", "tune.space.*"):

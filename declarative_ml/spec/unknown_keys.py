@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from declarative_ml.sources.remote import REMOTE_PATH
 from declarative_ml.spec.letters import odd_letter, plain
 from declarative_ml.spec.positions import Path, dotted
 from declarative_ml.spec.shapes import (
@@ -238,4 +239,6 @@ def what_type_was_meant(path: Path, data: Any) -> tuple[str, Path] | None:
     if section_of(path) == "data.source" and any("data.source.path" in places_of(key) for key in mapping):
         return f"write {dotted(path[-1:])}: FILE, or {{type: file, path: FILE}}", path
     fitting = [name for name, keys in names.items() if mapping and keys.issuperset(mapping)]
+    if {"file", "remote"} <= set(fitting):
+        fitting = ["remote" if REMOTE_PATH.match(str(mapping.get("path", ""))) else "file"]
     return (f"add '{tag}: {fitting[0]}'", path) if len(fitting) == 1 else None

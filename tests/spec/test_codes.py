@@ -8,7 +8,7 @@ from declarative_ml.core.errors import Problem
 from declarative_ml.spec.codes import CODES, codes_page
 
 ROOT = Path(__file__).parents[2]
-_ELSEWHERE = ("DML002", "DML024", "DML111", "DML112", "DML114")
+_ELSEWHERE = ("DML002", "DML024", "DML111", "DML112", "DML114", "DML203")
 """One row of data, or none, does not show them: their own tests do."""
 _LINES = [code for code in CODES.values() if not code.is_command and code.code not in _ELSEWHERE]
 

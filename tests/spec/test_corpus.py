@@ -55,8 +55,9 @@ def test_names_are_used_once() -> None:
 
 def test_most_codes_are_met() -> None:
     met = {code for code in CODES for case in _CASES if f" {code}  " in case.golden}
-    # No spec, too large a file, a package's or locked template: their own tests have them.
-    assert set(CODES) - met == {"DML001", "DML024", "DML025"}
+    # No spec, too large a file, a package's or locked template, targets, a champion's columns, a plan's
+    # memory: their own tests have them.
+    assert set(CODES) - met - {"DML161", "DML164"} == {"DML001", "DML024", "DML025", "DML203", "DML210"}
 
 
 def test_no_words_of_a_library() -> None:

@@ -24,14 +24,12 @@ _CASES = [
      "known keys: enabled, uri, experiment, register"),
     ("<<: {seed: 1}", "DML012", "<<", "unknown key '<<'", "YAML 1.2 has no merge keys"),
     # not in this version
-    ("deploy: {}", "DML013", "deploy", "'deploy' is not available in this version", "delete it"),
-    ("resources: {memory: 2Gi}", "DML013", "resources.memory", "'memory' in resources is not available",
-         "delete it"),
     ("model: tabm", "DML013", "model.type", "model: type 'tabm' is not available in this version",
      "choose auto, linear, lightgbm, xgboost, extra_trees, mlp or ensemble"),
     ("resources: {time: 2 minutes}", "DML018", "resources.time",
      "resources.time: '2 minutes' is no span of time", "90s"),
     ("resources: {time: 3s}", "DML018", "resources.time", "a run takes 10 seconds at least", "time"),
+    ("resources: {memory: 100Mi}", "DML018", "resources.memory", "a run takes 512Mi at least", "memory"),
     # missing keys
     ("target: {type: binary}", "DML014", "target", "target needs the key 'column'", "add column: COLUMN"),
     ("data: {source: {path: a.csv}}", "DML014", "data.source", "data.source needs the key 'type'",

@@ -123,7 +123,7 @@ def known_keys() -> set[str]:
     """Every key that a spec knows anywhere."""
     several = (
         "type method column test validation folds path name format learning_rate missing early_stopping "
-        "stratify train use with allow default choices pattern required"
+        "stratify train use with allow default choices pattern required time rows columns size enabled"
     )
     shelves = [*FEATURES.classes(), *SOURCES.classes(), *MODELS.classes()]
     options = {key for kind in shelves for key in keys_of(kind)}

@@ -85,7 +85,7 @@ _BAD = [
     "data: {source: {path: a.csv}}",
     "evaluate: {metric: auc}",
     "evaluate: {threshold: 2}",
-    "deploy: {}",
+    "deploy: {imge: a/b:1}",
     "profiles: {prod: {seeed: 1}}",
     "profiles: {prod: {model: {roundz: 1}}}",
     "extends: {with: {a: 1}}",
