@@ -70,6 +70,11 @@ class Format(Component):
         description="Largest difference to model.onnx that is allowed, of a probability, or of a number in "
         "units of the predictions' spread; absent: what the format's precision gives",
     )
+    leave_out: bool = Field(
+        default=False,
+        description="Leave out the members of an ensemble that this format cannot hold, and tell what that "
+        "costs; false: the conversion is refused",
+    )
     extra: ClassVar[str | None] = None
     """The extra of this package that brings what conversion needs; None: nothing is needed."""
     modules: ClassVar[Sequence[str]] = ()

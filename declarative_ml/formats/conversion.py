@@ -22,6 +22,7 @@ from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original, Rows
+from declarative_ml.formats.leaving_out import Cost, Labelled, LeftOut, cost_of, lighter
 from declarative_ml.formats.parity import Parity, measure
 from declarative_ml.store.bundle import Input
 
@@ -46,6 +47,10 @@ class Conversion(Section):
     """ok: written, run, within tolerance. unproven: written, cannot run on this machine. refused: this model
     cannot become it. differs: its answers differ by more than is allowed. failed: the converter did."""
     reason: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+    """Members of an ensemble that are not in it; the parity is to the model without them."""
+    cost: Cost | None = None
+    """What that does to the metric, where labelled rows were at hand."""
     parity: Parity | None = None
     bytes: int = 0
     facts: dict[str, Any] = Field(default_factory=dict)
@@ -111,12 +116,13 @@ def convert(
     *,
     threads: int = 1,
     tick: Callable[[], None] = lambda: None,
+    labelled: Labelled | None = None,
 ) -> Conversion:
     """Convert into the folder `target`, which appears whole, and only where the conversion may be used.
 
-    `tick` is called twice a second; what it raises ends the conversion. Raises MissingDependency without
-    the format's libraries, UsageError where `target` is there already, and StepFailed for a converter that
-    was killed: that says nothing of the model.
+    `tick` is called twice a second; what it raises ends the conversion. By `labelled` it is told what
+    members that are left out cost. Raises MissingDependency without the format's libraries, UsageError where
+    `target` is there already, and StepFailed for a converter that was killed: that says nothing of the model.
     """
     require_format(wanted)
     # The child works in a folder of its own, where a relative path would lead elsewhere.
@@ -140,7 +146,20 @@ def convert(
             if target.exists():
                 raise UsageError(f"{target} exists already", hint="name another folder")
             publish_folder(place / FILES, target)
+        return _with_cost(found, original, labelled)
+
+
+def _with_cost(found: Conversion, original: Original, labelled: Labelled | None) -> Conversion:
+    """The same, its reason telling what was left out and what that costs."""
+    if not (found.ships and found.left_out):
         return found
+    cost = None
+    if labelled is not None and len(labelled.truth):
+        cost = cost_of(original, [member.name for member in found.left_out], labelled)
+    out = ", ".join(f"{member.name} (weight {member.weight:.2f})" for member in found.left_out)
+    told = f"without {out}: {cost or 'no labelled rows tell what that costs'}"
+    reason = f"{told}; {found.reason}" if found.reason else told
+    return found.model_copy(update={"cost": cost, "reason": reason})
 
 
 def work(folder: Path) -> None:
@@ -153,7 +172,14 @@ def work(folder: Path) -> None:
 def _attempt(original: Original, wanted: Format, files: Path) -> Conversion:
     about: dict[str, Any] = {"format": wanted.format, "name": wanted.name}
     if (reason := wanted.refuse(original)) is not None:
-        return Conversion(**about, status="refused", reason=reason)
+        less = lighter(original, wanted)
+        if less is None:
+            return Conversion(**about, status="refused", reason=reason)
+        original, about["left_out"] = less
+        if not wanted.leave_out:
+            names = ", ".join(member.name for member in about.pop("left_out"))
+            reason += f"; `leave_out: true` converts without {names}"
+            return Conversion(**about, status="refused", reason=reason)
     files.mkdir()
     wanted.write(original, files)
     about["bytes"] = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())

@@ -81,20 +81,20 @@ def cut(model: ModelProto) -> Cut | None:
     if named is None:
         return None
     names = {tensor: kind for kind, tensor in json.loads(named).items()}
-    core = _behind(model, [wanted], frozenset(names))
+    core = nodes_behind(model, [wanted], frozenset(names))
     read = {name for node in core for name in node.input}
     used = {tensor: kind for tensor, kind in names.items() if tensor in read}
     # A column that is called `raw` would stand for two tensors.
     if (read | set(used.values())) & {value.name for value in model.graph.input}:
         return None
-    encoder = _behind(model, list(used), frozenset())
+    encoder = nodes_behind(model, list(used))
     return Cut(
         _model(model, encoder, {}, used, inputs=list(model.graph.input)),
         _model(model, core, used, {wanted: wanted}),
     )
 
 
-def _behind(model: ModelProto, outputs: list[str], ends: frozenset[str]) -> list[Any]:
+def nodes_behind(model: ModelProto, outputs: list[str], ends: frozenset[str] = frozenset()) -> list[Any]:
     """The nodes that make `outputs`, back to the tensors `ends`, in order."""
     needed = set(outputs)
     nodes = []

@@ -22,6 +22,9 @@ class Step(Section):
         default_factory=dict, description="Paths and addresses to read or write; never part of the key"
     )
     inputs: dict[str, str] = Field(default_factory=dict, description="Role -> id of the step it comes from")
+    after: tuple[str, ...] = Field(
+        default=(), description="Steps that must succeed first, although nothing of theirs is read"
+    )
     components: tuple[str, ...] = Field(default=(), description="Modules of the components at work")
     libraries: tuple[str, ...] = Field(default=(), description="Distributions whose versions enter the key")
     files: tuple[str, ...] = Field(default=(), description="Outside files that the step reads, by content")
@@ -34,6 +37,11 @@ class Step(Section):
         default=0.0, ge=0.0, description="Share of the time for training, relative to other steps'"
     )
     long: bool = Field(default=False, description="Expected to take long: gets a progress bar of its own")
+
+    @property
+    def needs(self) -> set[str]:
+        """The ids of the steps that come before this one."""
+        return {*self.inputs.values(), *self.after}
 
 
 class Plan(Section):
@@ -63,7 +71,7 @@ class Plan(Section):
 
     def needs(self) -> Mapping[str, set[str]]:
         """Step id -> the ids it depends on."""
-        return {step.id: set(step.inputs.values()) for step in self.steps}
+        return {step.id: step.needs for step in self.steps}
 
     def upstream(self, step_id: str) -> set[str]:
         """`step_id` and everything it depends on, directly or not."""

@@ -2,6 +2,7 @@
 
 STEPS = {
     "acquire": "declarative_ml.steps.acquire",
+    "check": "declarative_ml.steps.check",
     "sql": "declarative_ml.steps.sql",
     "split": "declarative_ml.steps.split",
     "profile": "declarative_ml.steps.profile",

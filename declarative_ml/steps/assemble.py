@@ -122,12 +122,14 @@ def _members(context: StepContext) -> list[Member]:
         if "caps" in context.params:
             shipped = shipped[:1]  # what was measured is one fit of each
         model = tuned_model(context, options, f"member{number}.tune")
+        name = context.params["names"][number]
+        states = [load_state(folder / "state.npz") for folder in shipped]
         checks = [np.load(folder / "check.npy") for folder in shipped]
         members.append(
             Member(
-                name=context.params["names"][number],
+                name=name,
                 weight=weights[number],
-                fits=Fits(model, [load_state(folder / "state.npz") for folder in shipped]),
+                fits=Fits(model, states, name),
                 check=sum(checks) / len(checks),
                 held_out=out_of_fold(context, folds) if folds else None,
             )

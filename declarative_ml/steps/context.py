@@ -26,6 +26,8 @@ class Finished:
     """`run`, `cached` or `skipped`."""
     seconds: float
     """What it took when it ran, be it in an earlier run."""
+    peak_bytes: int = 0
+    """The most memory of the run meanwhile; 0: not measured."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class StepContext:
     finished: Mapping[str, Finished]
     """The finished steps of this run (for the report; never enters a model)."""
     progress: Callable[[float, str], None]
+    memory: int | None = None
+    """Bytes that a step may use for speed alone, beside what it needs; never changes a result. None: any."""
     deadline: Callable[[], float] | None = None
     """When to be done, in seconds of `time.monotonic`, as it looks now; None: take as long as it takes."""
     cut_short: Callable[[], None] = lambda: None

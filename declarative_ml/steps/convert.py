@@ -9,13 +9,15 @@ A model that a gate or test speaks against is not converted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion, convert
+from declarative_ml.formats.leaving_out import Labelled
+from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST, TRAIN
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 ROWS = 300
 """So many real rows are compared: test rows, then training rows."""
+MOST_LABELLED = 10_000
+"""Test rows by which it is told what members that are left out cost."""
 
 _LATE = "resources.time left no time for it; dml convert does it later"
 
@@ -48,7 +52,7 @@ def run(context: StepContext) -> None:
         rows=raw_arrays(context.inputs, _rows(context), dtypes),
         missing=tuple(assembly["missing"]),
     )
-    found = _convert(context, original, wanted)
+    found = _convert(context, original, wanted, dtypes)
     write_json(context.out / RESULT, found.model_dump(mode="json"))
 
 
@@ -56,7 +60,7 @@ class _Late(Exception):
     """The time of the run is over."""
 
 
-def _convert(context: StepContext, original: Original, wanted: Format) -> Conversion:
+def _convert(context: StepContext, original: Original, wanted: Format, dtypes: dict[str, Any]) -> Conversion:
     def tick() -> None:
         context.progress(0.2, f"converting to {wanted.name}")
         if context.is_late:
@@ -67,11 +71,27 @@ def _convert(context: StepContext, original: Original, wanted: Format) -> Conver
         return late
     try:
         tick()
-        return convert(original, wanted, context.out / FILES, threads=context.threads, tick=tick)
+        labelled = _labelled(context, original, dtypes) if wanted.leave_out else None
+        return convert(
+            original, wanted, context.out / FILES, threads=context.threads, tick=tick, labelled=labelled
+        )
     except _Late:
         context.cut_short()
         context.pin({"late": True})
         return late
+
+
+def _labelled(context: StepContext, original: Original, dtypes: dict[str, Any]) -> Labelled:
+    """The first test rows, with what is true of them."""
+    import numpy as np
+
+    order = np.load(context.inputs["split"] / "order.npy")
+    test = np.flatnonzero(np.load(context.inputs["split"] / "part.npy") == TEST)[:MOST_LABELLED]
+    return Labelled(
+        rows=raw_arrays(context.inputs, order[test], dtypes),
+        truth=np.load(context.inputs["split"] / "target.npy")[test],
+        metric=context.params["metric"] or default_metric(original.task),
+    )
 
 
 def _rows(context: StepContext) -> np.ndarray:

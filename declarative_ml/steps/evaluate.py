@@ -23,11 +23,13 @@ from declarative_ml.learning.metric_names import METRICS, default_metric, defaul
 from declarative_ml.learning.metrics import score
 from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.raw import answers
 from declarative_ml.steps.slices import slice_masks
 from declarative_ml.steps.split import TEST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 MAX_SLICES = 50
@@ -136,16 +138,25 @@ def _answers(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
     """What the shipped graph says of rows of the table: predictions, and the ends of their intervals."""
     if context.read("assemble", "assembly.json")["interval"] is None:
-        return run_graph(*_graph_and_rows(context, "assemble", rows)), None
-    outputs = run_number_graph(*_graph_and_rows(context, "assemble", rows))
-    return outputs["prediction"], (outputs["lower"], outputs["upper"])
+        return _asked(context, "assemble", rows, run_graph), None
+
+    def with_ends(session: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        import numpy as np
+
+        outputs = run_number_graph(session, arrays)
+        return np.stack([outputs[name] for name in ("prediction", "lower", "upper")], axis=1)
+
+    found = _asked(context, "assemble", rows, with_ends)
+    return found[:, 0], (found[:, 1], found[:, 2])
 
 
-def _graph_and_rows(context: StepContext, role: str, rows: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
-    """The graph of an assemble artifact, and its inputs from rows of the table."""
+def _asked(
+    context: StepContext, role: str, rows: np.ndarray, ask: Callable[[Any, dict[str, np.ndarray]], np.ndarray]
+) -> np.ndarray:
+    """What the graph of an assemble artifact says of rows of the table."""
     session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
     dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
-    return session, raw_arrays(context.inputs, rows, dtypes)
+    return answers(context.inputs, rows, dtypes, lambda arrays: ask(session, arrays))
 
 
 def _baselines(
@@ -154,8 +165,7 @@ def _baselines(
     constant = baseline_prediction(judge.task, fitted, len(truth))
     found = {"majority" if judge.task.is_classification else "mean": judge.scores(truth, constant)}
     if "baseline" in context.inputs:
-        answer = run_graph(*_graph_and_rows(context, "baseline", rows))
-        found["linear"] = judge.scores(truth, answer)
+        found["linear"] = judge.scores(truth, _asked(context, "baseline", rows, run_graph))
     return found
 
 

@@ -12,6 +12,7 @@ from declarative_ml.core.task import Task
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import KINDS, EncodedBlocks, Feature, Placed
 from declarative_ml.graph.blocks import join
+from declarative_ml.graph.members import MEMBERS, GraphMember, describe_members
 from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.learning.calibration import Calibration
 from declarative_ml.learning.dataset import EncodedNames, Layout
@@ -36,6 +37,7 @@ class Fits:
 
     model: Model
     states: Sequence[State]
+    name: str = ""
 
 
 def feature_columns(context: StepContext) -> list[Column]:
@@ -91,6 +93,9 @@ def model_graph(
         "encoded": json.dumps({kind: getattr(names, kind) for kind in KINDS if getattr(names, kind)}),
     }
     readings = {column.name: column.reading.model_dump() for column in columns if column.reading is not None}
+    if len(members) > 1:
+        found = zip((member.name for member in members), map(float, weights), tensors, strict=True)
+        metadata[MEMBERS] = describe_members([GraphMember(*entry) for entry in found])
     if readings:
         metadata["readings"] = json.dumps(readings, ensure_ascii=False)
     return graph.build(name, metadata)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from declarative_ml.core.atomic import read_json
+from declarative_ml.core.task import Task
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
+from declarative_ml.learning.answer_reference import answer_reference
 from declarative_ml.report.card import card_markdown
 from declarative_ml.report.card_facts import CARD, FACTS
 from declarative_ml.steps.behave import TESTS
@@ -40,7 +44,7 @@ def run(context: StepContext) -> None:
     }
     files: dict[str, bytes | Path] = {
         MODEL: context.inputs["assemble"] / "model.onnx",
-        REFERENCE: context.inputs["prepare"] / "reference.json",
+        REFERENCE: _reference(context, assembly),
         "metrics.json": context.inputs["evaluate"] / "metrics.json",
     }
     if "behave" in context.inputs:
@@ -57,6 +61,23 @@ def run(context: StepContext) -> None:
     # The card names the digest of the model, of which it is no part: it can only be written now.
     card = card_markdown(read_card(Bundle.open(context.out)))
     write_bundle(context.out, fields, {CARD: card.encode()})
+
+
+def _reference(context: StepContext, assembly: dict[str, Any]) -> bytes:
+    """reference.json with the answers on held-out rows: the test rows, else what folds say of theirs."""
+    import numpy as np
+
+    reference = context.read("prepare", "reference.json")
+    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as arrays:
+        prediction = arrays["prediction"]
+    held_out = context.inputs["assemble"] / "validation.npy"
+    if not len(prediction) and held_out.exists():
+        prediction = np.load(held_out)
+    if len(prediction):
+        task = Task.model_validate(assembly["task"])
+        reference["predictions"] = answer_reference(task, prediction, assembly["threshold"])
+    text = json.dumps(reference, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 def conversion_files(folder: Path) -> dict[str, Path]:

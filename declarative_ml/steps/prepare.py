@@ -10,15 +10,16 @@ check.npy       positions (in split order) of the rows on which parity is proven
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features import FEATURES
-from declarative_ml.features.base import Encoded, Feature, State
+from declarative_ml.features.base import Feature, State
 from declarative_ml.learning.dataset import Layout
+from declarative_ml.learning.disk_rows import RowWriter
 from declarative_ml.learning.terms import TermWriter
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.profile import training_rows
@@ -129,61 +130,44 @@ def _encode(
     from declarative_ml.core.columns import raw_column
 
     order = np.load(context.inputs["split"] / "order.npy")
-    place = _places(context, order)
-    arrays = _arrays(context, layout, len(order))
-    with _term_writer(context, features, states, layout, len(order)) as writer:
+    place, rows = _places(context, order), len(order)
+    del order
+    with ExitStack() as stack:
+        writers = _writers(context, layout, rows, stack)
+        terms_writer = stack.enter_context(_term_writer(context, features, states, layout, rows))
         for start, block in blocks_as_read(context.inputs["table"], context.out):
             target = place[start : start + block.num_rows]
             kept = np.flatnonzero(target >= 0)
-            offsets = dict.fromkeys(arrays, 0)
+            parts: dict[str, list[np.ndarray]] = {kind: [] for kind in writers}
             terms = []
             for name, feature in features.items():
                 encoded = feature.encode(raw_column(block.column(name), feature.raw_dtype), states[name])
-                _fill(arrays, offsets, layouts[name], encoded, target, kept)
+                for kind, found in parts.items():
+                    if getattr(layouts[name], kind):
+                        found.append(getattr(encoded, kind)[kept])
                 if encoded.terms is not None:
                     terms.append(encoded.terms[kept])
-            if writer is not None:
-                writer.add(target[kept], _beside(terms))
+            for kind, writer in writers.items():
+                writer.add(target[kept], np.concatenate(parts[kind], axis=1))
+            if terms_writer is not None:
+                terms_writer.add(target[kept], _beside(terms))
             done = start + block.num_rows
-            context.progress(0.4 + 0.6 * done / len(place), f"{done:,} rows")
-    for array in arrays.values():
-        if isinstance(array, np.memmap):
-            array.flush()
+            context.progress(0.4 + 0.5 * done / len(place), f"{done:,} rows")
 
 
-def _fill(
-    arrays: dict[str, np.ndarray],
-    offsets: dict[str, int],
-    layout: Layout,
-    encoded: Encoded,
-    target: np.ndarray,
-    kept: np.ndarray,
-) -> None:
-    """Copy the `kept` rows of one feature to their places in the arrays, and move the offsets on."""
-    for kind, array in arrays.items():
-        width = len(getattr(layout, kind))
-        if width:
-            columns = slice(offsets[kind], offsets[kind] + width)
-            array[target[kept], columns] = getattr(encoded, kind)[kept]
-            offsets[kind] += width
-
-
-def _arrays(context: StepContext, layout: Layout, rows: int) -> dict[str, np.ndarray]:
-    """The files of `raw`, `scaled` and `codes`, to be filled."""
+def _writers(context: StepContext, layout: Layout, rows: int, stack: ExitStack) -> dict[str, RowWriter]:
+    """The files of `raw`, `scaled` and `codes`, to be filled; those without columns are there already."""
     import numpy as np
 
-    shapes = {"raw": len(layout.raw), "scaled": len(layout.scaled), "codes": len(layout.codes)}
-    return {
-        name: np.lib.format.open_memmap(
-            context.out / f"{name}.npy",
-            mode="w+",
-            dtype=np.int32 if name == "codes" else np.float32,
-            shape=(rows, width),
-        )
-        if width
-        else _empty(context, name, rows)
-        for name, width in shapes.items()
-    }
+    kinds = {"raw": np.float32, "scaled": np.float32, "codes": np.int32}
+    found = {}
+    for name, dtype in kinds.items():
+        path, width = context.out / f"{name}.npy", len(getattr(layout, name))
+        if width:
+            found[name] = stack.enter_context(RowWriter(path, (rows, width), dtype))
+        else:
+            np.save(path, np.zeros((rows, 0), dtype=dtype))
+    return found
 
 
 def _term_writer(
@@ -202,14 +186,6 @@ def _beside(terms: list[csr_matrix]) -> csr_matrix:
     from scipy.sparse import hstack
 
     return terms[0] if len(terms) == 1 else hstack(terms, format="csr")
-
-
-def _empty(context: StepContext, name: str, rows: int) -> np.ndarray:
-    import numpy as np
-
-    array = np.zeros((rows, 0), dtype=np.int32 if name == "codes" else np.float32)
-    np.save(context.out / f"{name}.npy", array)
-    return array
 
 
 def _places(context: StepContext, order: np.ndarray) -> np.ndarray:

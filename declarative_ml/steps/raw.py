@@ -12,9 +12,12 @@ from declarative_ml.features.base import Feature, State
 from declarative_ml.steps.readings import rows_as_read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
+
+    Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,21 @@ def raw_arrays(inputs: Mapping[str, Path], rows: np.ndarray, dtypes: dict[str, A
         values = raw_column(taken.column(name).combine_chunks(), dtype)
         arrays[name] = values.to_numpy(zero_copy_only=False).reshape(-1, 1)
     return arrays
+
+
+ROWS_AT_ONCE = 1 << 16
+
+
+def answers(
+    inputs: Mapping[str, Path], rows: np.ndarray, dtypes: dict[str, Any], ask: Callable[[Arrays], np.ndarray]
+) -> np.ndarray:
+    """What `ask` says [N, …] of the rows of a table, who is given the raw arrays of some at a time.
+
+    They are asked for as they come: the last bits of an answer depend on its neighbours, and must not follow
+    the order of the table. Each part goes over the table once.
+    """
+    import numpy as np
+
+    starts = range(0, max(len(rows), 1), ROWS_AT_ONCE)
+    parts = [ask(raw_arrays(inputs, rows[start : start + ROWS_AT_ONCE], dtypes)) for start in starts]
+    return np.concatenate(parts)

@@ -32,6 +32,7 @@ from declarative_ml.report.content import (
 from declarative_ml.report.page import render_report
 from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.behave import OUTCOMES
+from declarative_ml.steps.check import check_results
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.segments import FILE as SEGMENTS
 from declarative_ml.steps.verdict import read_verdict
@@ -103,6 +104,7 @@ def content(context: StepContext) -> ReportContent:
             *notes(context),
         ],
         tests=outcomes,
+        checks=check_results(context),
         steps=_steps(context),
         **_candidates(context, assembly),
         tunings=tunings(context),
@@ -190,10 +192,11 @@ def _verified(context: StepContext) -> str:
     if wrong or not found:
         return "failed: " + "; ".join(wrong)
     memory = f", {size(found['peak_bytes'])} of memory" if found["peak_bytes"] else ""
+    asked = f"{found['rows']:,} rows asked {found['asked']}"
     one, all_rows = latency(found["one_row_seconds"]), latency(found["rows_seconds"])
     return (
-        f"started by itself in {seconds(found['start_seconds'])}{memory}; {found['rows']:,} rows asked, its "
-        f"answers differ by at most {found['max_difference']:.1e}; one row in {one}, all in {all_rows}; "
+        f"started by itself in {seconds(found['start_seconds'])}{memory}; {asked}; "
+        f"its answers differ by at most {found['max_difference']:.1e}; one row in {one}, all in {all_rows}; "
         f"{len(found['requests'])} wrong requests refused"
     )
 
@@ -281,10 +284,20 @@ def _steps(context: StepContext) -> list[StepResult]:
             status=context.finished[item["id"]].status,
             seconds=context.finished[item["id"]].seconds,
             needs=item["needs"],
+            peak_bytes=context.finished[item["id"]].peak_bytes,
+            expected=_expected(context, item["id"]),
         )
         for item in context.step.outside["steps"]
         if item["id"] in context.finished
     ]
+
+
+def _expected(context: StepContext, step: str) -> tuple[float, int] | None:
+    """Seconds and bytes that the plan estimated, of steps that did their work."""
+    found = context.step.outside.get("estimates", {}).get(step)
+    if found is None or context.finished[step].status == "skipped":
+        return None
+    return found["seconds"], found["peak_bytes"]
 
 
 def _candidates(context: StepContext, assembly: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import DataError
@@ -23,7 +25,10 @@ def run(context: StepContext) -> None:
     from declarative_ml.core.columns import typed_batches
 
     with ExitStack() as stack:
-        tables = {name: stack.enter_context(open_table(folder)) for name, folder in context.inputs.items()}
+        tables = {
+            name: stack.enter_context(open_table(folder, mapped=True))
+            for name, folder in context.inputs.items()
+        }
         parts = {name: folder / "part.npy" for name, folder in context.inputs.items()}
         known = {name: rule for folder in context.inputs.values() for name, rule in rules(folder).items()}
         _require_repeatable(context.params["sql"], tables)
@@ -31,14 +36,23 @@ def run(context: StepContext) -> None:
         sources = {name: _batches(reader) for name, reader in tables.items()}
         if part_file is not None:
             sources = {name: _with_part(table, np.load(part_file)) for name, table in sources.items()}
-        result = query(context.params["sql"], sources, with_part=part_file is not None)
+        spill = None if context.memory is None else Spill(max(context.memory, _LEAST_MEMORY), context.scratch)
+        result = query(context.params["sql"], sources, with_part=part_file is not None, spill=spill)
         schema = _schema(result.schema, known, tuple(context.params["missing"]))
         taken: list[np.ndarray] = []
         batches = _without_part(result, taken) if part_file is not None else iter(result)
-        rows = write_table(context.out, typed_batches(batches, schema), schema, [])
+        rows = write_table(context.out, typed_batches(batches, schema), schema, _notes(context))
     if part_file is not None:
         np.save(context.out / "part.npy", np.concatenate(taken))
     context.progress(1.0, f"{rows:,} rows")
+
+
+def _notes(context: StepContext) -> list[str]:
+    """What is worth saying of the sources; with several, by their names."""
+    found = {name: context.read(name, "info.json")["notes"] for name in context.inputs}
+    if len(found) == 1:
+        return list(found.popitem()[1])
+    return [f"{name}.{note}" for name, notes in found.items() for note in notes]
 
 
 def _require_repeatable(sql: str, tables: dict[str, Any]) -> None:
@@ -61,7 +75,20 @@ def _read(result: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 _PART = "__dml_part"
 
 
-def query(sql: str, tables: dict[str, Any], *, with_part: bool = False) -> pa.RecordBatchReader:
+_LEAST_MEMORY = 128 << 20
+
+
+@dataclass(frozen=True)
+class Spill:
+    """The memory of the engine in bytes, and the folder where it keeps what is more than that."""
+
+    memory: int
+    folder: Path
+
+
+def query(
+    sql: str, tables: dict[str, Any], *, with_part: bool = False, spill: Spill | None = None
+) -> pa.RecordBatchReader:
     """Run one SELECT over Arrow tables, with no access to files, network or settings.
 
     With `with_part` the tables carry the column that says which part a row belongs to; the query runs
@@ -71,24 +98,28 @@ def query(sql: str, tables: dict[str, Any], *, with_part: bool = False) -> pa.Re
     import pyarrow as pa
 
     if not with_part:
-        return _execute(sql, tables)
+        return _execute(sql, tables, spill)
     results = []
     for part in (0, 1, 2):
         chosen = {name: _only(table, part) for name, table in tables.items()}
         if all(table.num_rows == 0 for table in chosen.values()):
             continue
-        result = _execute(sql, chosen).read_all()
+        result = _execute(sql, chosen, spill).read_all()
         results.append(result.append_column(_PART, pa.array([part] * result.num_rows, pa.uint8())))
     joined = pa.concat_tables(results)
     return pa.RecordBatchReader.from_batches(joined.schema, joined.to_batches())
 
 
-def _execute(sql: str, tables: dict[str, Any]) -> pa.RecordBatchReader:
+def _execute(sql: str, tables: dict[str, Any], spill: Spill | None) -> pa.RecordBatchReader:
     import duckdb
     import pyarrow as pa
 
     connection = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
     try:
+        if spill is not None:
+            spill.folder.mkdir(parents=True, exist_ok=True)
+            connection.execute("SET temp_directory = ?", [str(spill.folder)])
+            connection.execute("SET memory_limit = ?", [f"{spill.memory}B"])
         connection.execute("SET enable_external_access = false")
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

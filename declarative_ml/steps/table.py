@@ -8,7 +8,7 @@ part.npy      uint8 [rows], only when the test or validation rows came from file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,23 @@ TABLE = "table.arrow"
 
 
 @contextmanager
-def open_table(folder: Path) -> Iterator[Any]:
-    """The memory-mapped Arrow IPC file of a table artifact (pyarrow.ipc.RecordBatchFileReader)."""
+def open_table(folder: Path, columns: Sequence[str] | None = None, *, mapped: bool = False) -> Iterator[Any]:
+    """The Arrow IPC file of a table artifact (pyarrow.ipc.RecordBatchFileReader), or some of its columns.
+
+    A block is read when it is asked for. `mapped`: a memory map, for those that take the table as a whole;
+    what they have touched counts as this process's memory.
+    """
     import pyarrow as pa
 
-    with pa.memory_map(str(folder / TABLE)) as mapped:
-        yield pa.ipc.open_file(mapped)
+    path = str(folder / TABLE)
+    with pa.memory_map(path) if mapped else pa.OSFile(path) as stream:
+        if not columns:
+            yield pa.ipc.open_file(stream)
+            return
+        names = pa.ipc.open_file(stream).schema.names
+        require_columns(names, list(columns))
+        chosen = sorted({names.index(name) for name in columns})
+        yield pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=chosen))
 
 
 def read_schema(folder: Path) -> TableSchema:
@@ -55,7 +66,7 @@ def read_rows(folder: Path, rows: np.ndarray, columns: list[str]) -> pa.Table:
 
     order = np.argsort(rows, kind="stable")
     wanted, taken = rows[order], []
-    with open_table(folder) as reader:
+    with open_table(folder, columns) as reader:
         schema = pa.schema([reader.schema.field(name) for name in columns])
         start = 0
         for number in range(reader.num_record_batches):
@@ -74,8 +85,7 @@ def read_column(folder: Path, name: str) -> pa.ChunkedArray:
     """One whole column. Raises DataError naming the nearest column when it is absent."""
     import pyarrow as pa
 
-    with open_table(folder) as reader:
-        require_columns(reader.schema.names, [name])
+    with open_table(folder, [name]) as reader:
         chunks = [reader.get_batch(number).column(name) for number in range(reader.num_record_batches)]
         return pa.chunked_array(chunks, type=reader.schema.field(name).type)
 

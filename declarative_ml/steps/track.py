@@ -1,11 +1,13 @@
 """Record the run in MLflow, and register a model that passed; once for each key, whatever was interrupted.
 
-tracking.json     {"run_id": …, "registered": {"name", "version"}, or null where nothing was registered}
+tracking.json     {"run_id": …, "registered": {"name", "version"}, or null where nothing was registered};
+                  of what this step made the champion also "promoted": true
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
@@ -17,12 +19,14 @@ from declarative_ml.steps.verdict import faults
 from declarative_ml.store.bundle import MODEL, Bundle
 from declarative_ml.trackers import TRACKERS
 from declarative_ml.trackers.base import (
+    CHAMPION,
     DIGEST_TAG,
     GATES_TAG,
     KEY_TAG,
     METRIC_TAG,
     SCORE_TAG,
     NestedRun,
+    Registered,
     TrackContent,
     Tracker,
 )
@@ -38,12 +42,24 @@ def run(context: StepContext) -> None:
     told = content(context)
     run_id = tracker.log(context.workspace, told)
     context.progress(0.9, f"run {run_id}")
-    name, registered = context.params["track"]["register_as"], None
+    name = context.params["track"]["register_as"]
+    registered: dict[str, Any] | None = None
     if name is not None and not faults(context):
         tags = {**told.tags, KEY_TAG: told.key}
         made = tracker.register(context.workspace, name, run_id, tags, told.description)
         registered = {"name": made.name, "version": made.version}
+        if context.params["track"].get("promote") and _promote(context, tracker, made):
+            registered["promoted"] = True
     write_json(context.out / "tracking.json", {"run_id": run_id, "registered": registered})
+
+
+def _promote(context: StepContext, tracker: Tracker, made: Registered) -> bool:
+    """Make the version the champion, once: one that somebody has replaced since stays replaced, and False."""
+    moves = [move for move in tracker.history(context.workspace, made.name) if move.alias == CHAMPION]
+    if moves and moves[-1].version != made.version and made.version in {m.version for m in moves}:
+        return False
+    tracker.promote(context.workspace, made.name, made.version, who="dml run")
+    return True
 
 
 def content(context: StepContext) -> TrackContent:

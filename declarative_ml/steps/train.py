@@ -23,6 +23,9 @@ from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 if TYPE_CHECKING:
     import numpy as np
 
+_BLOCK = 1 << 16
+"""Rows that are predicted at a time."""
+
 
 def run(context: StepContext) -> None:
     """Fit, or leave a reason why there is nothing to fit."""
@@ -39,8 +42,8 @@ def run(context: StepContext) -> None:
     model = tuned_model(context, context.params["model"], "tune")
     data = open_prepared(context)
     fitted_rows, held_out = rows_of(context, context.params["fold"])
-    train = learned_from(context, task, data, fitted_rows)
-    validation = data.take(held_out) if len(held_out) else None
+    train = learned_from(context, task, data, fitted_rows, model)
+    validation = _reading(model, data, held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
     if fitted.cut:
         context.cut_short()
@@ -84,12 +87,29 @@ def open_prepared(context: StepContext) -> Dataset:
     return open_dataset(context.inputs["prepare"], layout)
 
 
-def learned_from(context: StepContext, task: Task, data: Dataset, rows: np.ndarray) -> Dataset:
-    """The training rows at `rows`, weighted or drawn again as `imbalance` asks."""
+def learned_from(context: StepContext, task: Task, data: Dataset, rows: np.ndarray, model: Model) -> Dataset:
+    """The training rows at `rows`, weighted or drawn again as `imbalance` asks; in memory if the model
+    cannot do without."""
     imbalance = context.params["imbalance"] if task.is_classification else "none"
+    rows = sampled(rows, context.params.get("rows"))
     if imbalance == "oversample":
         rows = oversampled(rows, data.target[rows], context.params["seed"])
-    return _weighted(data.take(rows), task, imbalance)
+        return _weighted(data.take(rows), task, imbalance)
+    return _weighted(_reading(model, data, rows), task, imbalance)
+
+
+def _reading(model: Model, data: Dataset, rows: np.ndarray) -> Dataset:
+    """The rows at ascending positions, where the model wants them."""
+    return data.view(rows) if model.streams else data.take(rows)
+
+
+def sampled(rows: np.ndarray, most: int | None) -> np.ndarray:
+    """At most so many of the rows, which are in the order of their hashes: every so-many-th of them."""
+    import numpy as np
+
+    if most is None or len(rows) <= most:
+        return rows
+    return rows[np.arange(most) * len(rows) // most]
 
 
 def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
@@ -140,10 +160,12 @@ def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> F
         task=task,
         seed=context.params["seed"],
         threads=context.threads,
+        processes=context.params.get("processes", 1),
         scratch=context.scratch,
         progress=context.progress,
         work=_work(context, model, rows),
         deadline=context.deadline,
+        memory=context.memory,
         stop_after=context.pinned.get("stopped_after"),
         monotone=fit_directions(context) if model.monotone else {},
     )
@@ -180,6 +202,6 @@ def _save(
         "importance": model.importance(fitted.state, data.layout),
     }
     if len(held_out):
-        margins = model.predict(fitted.state, data.take(held_out), task)
-        np.save(context.out / "validation.npy", margins)
+        margins = [model.predict(fitted.state, block, task) for block in data.view(held_out).blocks(_BLOCK)]
+        np.save(context.out / "validation.npy", np.concatenate(margins))
     write_json(context.out / "train.json", summary)

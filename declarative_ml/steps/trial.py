@@ -185,7 +185,7 @@ def _measure(
     pruned = False
     for fold in range(folds):
         fitted_rows, held_out = rows_of(context, fold)
-        train = learned_from(context, task, data, fitted_rows)
+        train = learned_from(context, task, data, fitted_rows, model)
         validation = data.take(held_out)
         fitted = model.fit(train, validation, _fit_context(context, task, fold, folds))
         stopped_after.append(fitted.stopped_after)
@@ -222,6 +222,7 @@ def _fit_context(context: StepContext, task: Task, fold: int, folds: int) -> Fit
         task=task,
         seed=context.params["seed"],
         threads=context.threads,
+        processes=context.params.get("processes", 1),
         scratch=scratch,
         progress=lambda done, message: context.progress(
             (fold + done) / folds, f"fold {fold + 1}/{folds} · {message}"

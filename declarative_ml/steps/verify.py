@@ -3,8 +3,9 @@
 verify.json    rows, differences, refused requests, time to start and to answer, memory
 verdict.json   what is wrong with it
 
-The rows go the whole way that a client's rows go: raw values in JSON, parsed by the bundle's own rules in a
-process that has nothing of training. Its answers must be those that `evaluate` measured.
+The rows go the whole way that a client's rows go: raw values over HTTP, as JSON and as Arrow, parsed by the
+bundle's own rules in the service, which has nothing of training. Its answers must be those that `evaluate`
+measured. Where the extra `serve` is not installed a slim process answers in its place: the result says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
+from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
 from declarative_ml.scoring.parse import raw_values
 from declarative_ml.scoring.served import Served, serve
@@ -35,6 +37,11 @@ RESULT = "verify.json"
 ROWS = 100
 TOLERANCE = 1e-6
 """Of a probability; of a number in shares of its size plus one, ten times as much."""
+NEEDED = ("fastapi", "uvicorn", "msgspec", "httptools", "prometheus_client")
+"""Of the service."""
+ARROW = "application/vnd.apache.arrow.stream"
+_ARROW = " as Arrow"
+_WITHOUT_HTTP = "not over HTTP but through pipes: the extra 'serve' is not installed"
 _TIMES = 10
 _NONSENSE = "\u2603 no number"
 
@@ -59,13 +66,17 @@ def _verify(context: StepContext) -> tuple[dict[str, Any], list[str]]:
     def tick() -> None:
         context.progress(0.3, "waiting for the served bundle")
 
-    with serve(bundle.path, context.scratch, folder=Path(folder) if folder else None, tick=tick) as served:
+    over_http = all(map(installed, NEEDED))
+    place = Path(folder) if folder else None
+    with serve(bundle.path, context.scratch, folder=place, tick=tick, over_http=over_http) as served:
         context.progress(0.5, "asking it")
         faults = []
         if served.model_digest != manifest.model_digest:
             faults.append("the served bundle names another model_digest than bundle.json")
         together = served.ask({"rows": bodies})
         difference = _difference(manifest.task, together, expected, faults)
+        if over_http and not faults:
+            _difference(manifest.task, _as_arrow(served, bodies, manifest.task), expected, faults, _ARROW)
         refused = list(_refusals(served, bodies[0], manifest.inputs, faults))
         otherwise: list[str] = []
         _difference(manifest.task, served.ask({"rows": bodies[:1]}), expected[:1], otherwise)
@@ -73,6 +84,7 @@ def _verify(context: StepContext) -> tuple[dict[str, Any], list[str]]:
             faults.append("after refused requests, or alone, the first row gets another answer")
         found = {
             "rows": len(bodies),
+            "asked": "over HTTP, as JSON and Arrow" if over_http else _WITHOUT_HTTP,
             "max_difference": difference,
             "tolerance": _tolerance(manifest.task),
             "requests": refused,
@@ -121,13 +133,13 @@ def _for_json(value: Any) -> Any:
 
 
 def _difference(
-    task: Task, answered: dict[str, Any], expected: np.ndarray, faults: list[str]
+    task: Task, answered: dict[str, Any], expected: np.ndarray, faults: list[str], sent: str = ""
 ) -> float | None:
     """The largest difference to what the run measured; None when the rows were not answered."""
     import numpy as np
 
     if "error" in answered:
-        faults.append(f"real rows are refused: {answered['error']['message']}")
+        faults.append(f"real rows{sent} are refused: {answered['error']['message']}")
         return None
     items = answered["predictions"]
     if task.is_classification:
@@ -138,8 +150,29 @@ def _difference(
         away = np.abs(found - expected) / (1.0 + np.abs(expected))
     largest = float(away.max())
     if not largest <= _tolerance(task):
-        faults.append(f"the served bundle answers otherwise than the run measured: by up to {largest:.2g}")
+        faults.append(
+            f"the served bundle answers{sent} otherwise than the run measured: by up to {largest:.2g}"
+        )
     return largest
+
+
+def _as_arrow(served: Served, bodies: list[dict[str, Any]], task: Task) -> dict[str, Any]:
+    """The answer to the same rows as an Arrow stream, in the shape of the one to JSON."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist(bodies)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body = served.post(sink.getvalue().to_pybytes(), ARROW)
+    try:
+        answered = pa.ipc.open_stream(body).read_all().to_pylist()
+    except pa.ArrowInvalid:
+        return {"error": {"message": body.decode("utf-8", "replace")}}
+    if not task.is_classification:
+        return {"predictions": answered}
+    shares = [{name: row[f"probability_{name}"] for name in task.classes} for row in answered]
+    return {"predictions": [{"probabilities": row} for row in shares]}
 
 
 def _tolerance(task: Task) -> float:

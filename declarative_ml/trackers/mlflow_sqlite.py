@@ -24,6 +24,11 @@ _VERSIONS = """
 """  # a deleted version stays in the table
 _VERSION_TAGS = "SELECT name, version, key, value FROM model_version_tags WHERE ? IS NULL OR name = ?"
 _ALIASES = "SELECT name, version, alias FROM registered_model_aliases WHERE ? IS NULL OR name = ?"
+_PLACES = """
+    SELECT runs.artifact_uri, COALESCE(versions.storage_location, versions.source)
+    FROM model_versions AS versions JOIN runs ON runs.run_uuid = versions.run_id
+    WHERE versions.name = ? AND versions.version = ?
+"""
 _MODEL_TAGS = "SELECT key, value FROM registered_model_tags WHERE name = ?"
 
 
@@ -57,6 +62,15 @@ def model_tags_in_sqlite(database: Path, name: str) -> dict[str, str]:
     """The tags of a registered model. Raises DmlError for a damaged file."""
     [found] = _query(database, (_MODEL_TAGS, (name,)))
     return {key: value or "" for key, value in found}
+
+
+def places_in_sqlite(database: Path, registered: Registered) -> tuple[str, str] | None:
+    """The URIs of the artifacts of a version's run and of its model's files; None where its run is gone.
+
+    Raises DmlError for a damaged file.
+    """
+    [found] = _query(database, (_PLACES, (registered.name, registered.version)))
+    return (str(found[0][0]), str(found[0][1])) if found else None
 
 
 def _query(database: Path, *queries: tuple[str, Sequence[object]]) -> list[list[Any]]:

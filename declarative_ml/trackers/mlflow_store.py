@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +42,9 @@ QUIET = {
 }
 """Environment in which MLflow neither talks nor phones, and gives up on a server soon."""
 _CHATTY = ("mlflow", "alembic", "urllib3.connectionpool")
+_ASK_SPARK = "_get_registry_uri_from_spark_session"
+_SPARK_IN_USE = {"pyspark.context", "pyspark.core.context", "pyspark.sql.connect.session"}
+"""What is imported where there is a Spark session: of Spark 3, of Spark 4, of Spark Connect."""
 _load_lock = threading.RLock()
 
 
@@ -117,12 +122,40 @@ def import_mlflow() -> Any:
     with calm():
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        spark = find_spec("pyspark")
+        if spark is not None and spark.origin is not None:
+            # MLflow imports it, and a client alone ends the process where it finds no home of Spark.
+            os.environ.setdefault("SPARK_HOME", str(Path(spark.origin).parent))
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.ERROR)
-        if "mlflow" not in sys.modules and installed("mlflow"):
-            with suppress(ImportError, AttributeError):
-                return import_without_genai()
-        return require("mlflow", "mlflow")
+        mlflow = _import_quietly()
+        _leave_spark_alone()
+        return mlflow
+
+
+def _import_quietly() -> Any:
+    if "mlflow" not in sys.modules and installed("mlflow"):
+        with suppress(ImportError, AttributeError):
+            return import_without_genai()
+    return require("mlflow", "mlflow")
+
+
+def _leave_spark_alone() -> None:
+    """Let MLflow look for a Spark session only where Spark is in use.
+
+    In a process without a main file, as pytest's workers are, the client of Spark Connect answers that
+    question by ending the process (`sys.exit`); elsewhere it costs the import of gRPC.
+    """
+    utils = sys.modules.get("mlflow.tracking._model_registry.utils")
+    ask = getattr(utils, _ASK_SPARK, None)
+    if ask is None or hasattr(ask, "__wrapped__"):
+        return
+
+    @wraps(ask)
+    def asked() -> Any:
+        return ask() if sys.modules.keys() & _SPARK_IN_USE else None
+
+    setattr(utils, _ASK_SPARK, asked)
 
 
 def connect(store: Store) -> Any:

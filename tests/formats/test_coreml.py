@@ -19,6 +19,7 @@ def made(original, folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("target", "model", "answer"),

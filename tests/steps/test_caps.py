@@ -87,6 +87,7 @@ def test_words_that_are_no_caps() -> None:
             read("10")
 
 
+@pytest.mark.slow
 def test_a_run_stays_within_its_caps(flowers: Callable[..., Path], run: Callable[..., Any]) -> None:
     sizes = {}
     for cap in ("30kB", "5MB"):

@@ -28,6 +28,7 @@ def _judged(root: Path, gate: Sequence[str] | None) -> dict[str, Path]:
     folder = root / f"gate{len(gate)}"
     folder.mkdir()
     write_verdict(folder, gate)
+    (folder / "gates.json").write_text('{"gates": []}')
     return {"gate": folder}
 
 

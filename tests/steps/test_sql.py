@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from declarative_ml.core.errors import DataError
-from declarative_ml.steps.sql import query
+from declarative_ml.steps.sql import Spill, query
 from declarative_ml.steps.sql_tree import unrepeatable
 
 
@@ -29,3 +32,14 @@ def test_a_value_that_fails_far_into_the_table_is_an_error_of_the_data(with_part
 )
 def test_what_answers_the_same_every_time_passes(sql: str) -> None:
     assert unrepeatable(sql, {"a", "b", "Current_Date"}) is None
+
+
+def test_what_does_not_fit_goes_to_the_disk(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).permutation(1_000_000)
+    sql = "SELECT a, row_number() OVER (ORDER BY a) AS n, repeat('x', 40) AS t FROM source ORDER BY a DESC"
+    spill = Spill(48 << 20, tmp_path / "spill")
+    found = query(sql, {"source": pa.table({"a": numbers})}, spill=spill).read_all()
+    assert found["a"].to_numpy()[:3].tolist() == [999_999, 999_998, 999_997]
+    assert found["n"].to_numpy()[-1] == 1
+    with pytest.raises(DataError, match=r"Out of Memory|out of memory"):
+        query(sql, {"source": pa.table({"a": numbers})}, spill=Spill(1 << 20, tmp_path / "small")).read_all()

@@ -84,6 +84,7 @@ def test_the_same_spec_gives_the_same_model(flowers: Run, run: Run) -> None:
     assert other.result["model_digest"] != first.result["model_digest"]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(flowers: Run, run: Run, spawn: Run) -> None:
     calm = run(flowers("calm", **tuned())).result["model_digest"]
     path = flowers("killed", **tuned())

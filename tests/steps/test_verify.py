@@ -74,7 +74,8 @@ def test_a_sound_bundle_answers_as_the_run_measured(
     told = {item["request"]: item["message"] for item in result["requests"]}
     assert "lacks the column(s)" in told["a missing column"]
     assert "no number" in told["a word for a number"]
-    assert told["no rows"] == "the request has no row"
+    assert told["no rows"] == "there are no rows"
+    assert result["asked"] == "over HTTP, as JSON and Arrow"
     assert all(told.values())
     assert f"{result['rows']} rows asked" in Path(report.result["report"]).read_text()
 
@@ -131,7 +132,7 @@ def children() -> list[int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((place / "stat").read_text().rpartition(") ")[2].split()[1])
-            serves = b"declarative_ml.scoring.worker" in (place / "cmdline").read_bytes()
+            serves = b"declarative_ml.serving.trial" in (place / "cmdline").read_bytes()
         except OSError:
             continue
         if parent == os.getpid() and serves:
@@ -142,3 +143,13 @@ def children() -> list[int]:
 def kill_child() -> None:
     (child,) = children()
     os.kill(child, signal.SIGKILL)
+
+
+def test_without_the_service_pipes_do_and_the_result_says_so(
+    context: StepContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "NEEDED", ("a_library_that_is_not_there",))
+    result, faults = found(context)
+    assert faults == []
+    assert result["asked"] == "not over HTTP but through pipes: the extra 'serve' is not installed"
+    assert result["max_difference"] <= result["tolerance"]

@@ -160,6 +160,7 @@ def test_nested_runs_lie_below_their_run(workspace: Path, make_content: MakeCont
     assert found["trial1"].data.params == found["trial1"].data.metrics == {}
 
 
+@pytest.mark.slow
 def test_nested_runs_go_with_the_run_that_was_killed(workspace: Path, make_content: MakeContent) -> None:
     script = f"""
         from pathlib import Path
@@ -338,6 +339,7 @@ def test_the_database_is_the_one_that_mlflow_makes(tmp_path: Path, empty_databas
     assert len(content("fast.db")) > 50
 
 
+@pytest.mark.slow
 def test_a_read_only_history_is_an_error_at_once(
     workspace: Path, make_content: MakeContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +371,17 @@ def test_the_import_spares_what_tracking_does_not_use_and_leaves_it_usable() -> 
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_process_without_a_main_file_outlives_a_client_of_spark() -> None:
+    """Where only pyspark-client is installed, a look for its session ends such a process (pytest's workers)."""
+    code = (
+        "from declarative_ml.trackers.mlflow_store import import_mlflow\n"
+        "print(import_mlflow().get_registry_uri())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("sqlite")
+
+
+@pytest.mark.slow
 def test_a_kept_database_that_is_cut_short_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def test_a_tracking_server_takes_runs(tmp_path: Path, make_content: Callable[...
             assert b"<html" in page.read()
         tracker = MLflowTracker(uri=url)
         assert tracker.find(tmp_path, "key-1") is None
-        run_id = tracker.log(tmp_path, make_content(register_as="adult"))
+        run_id = tracker.log(tmp_path, make_content())
         assert tracker.log(tmp_path, make_content()) == run_id
         assert tracker.find(tmp_path, "key-1") == run_id
     assert server.poll() is not None
