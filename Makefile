@@ -13,7 +13,7 @@ PARALLEL := -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all lint check regen regen-check bench bench-quality clean
+.PHONY: help setup demo test test-all lint check regen regen-check bench bench-quality bench-serving clean
 
 help:
 	@echo "make demo       train on examples/titanic, print metrics and the paths of bundle and report"
@@ -23,6 +23,7 @@ help:
 	@echo "make regen      rewrite the generated files: schemas/, docs/errors.md, docs/reference.md, …"
 	@echo "make bench      measure speed and print tables"
 	@echo "make bench-quality TABLES=FOLDER   compare with AutoML tools; resumable, takes hours"
+	@echo "make bench-serving   compare dml serve with other model servers, and put it under load; needs wrk"
 	@echo "make clean      remove caches and workspaces; the environment stays"
 
 setup: $(READY)
@@ -50,7 +51,7 @@ CONVERTERS := onnx-tf==1.10.0 onnx2tf==1.28.8 tf-keras==2.21.0 onnx-graphsurgeon
 
 test-all: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(CONVERTERS)
-	$(PYTEST) $(PARALLEL)
+	DML_TEST_ENVIRONMENTS=$(abspath $(VENV))/environments $(PYTEST) $(PARALLEL)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -95,6 +96,11 @@ bench-quality: $(READY)
 	$(if $(TABLES),,$(error TABLES must name a folder of folders with train.csv and test.csv))
 	$(BIN)/python -m benchmarks.automl.run $(TABLES) $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(ENTRIES),--entries $(ENTRIES)) $(if $(SPLITS),--splits $(SPLITS)) $(if $(PAGE),--page $(PAGE))
+
+# Needs wrk (apt-get install wrk). PEERS=fastapi,mlserver does a part; PAGE as above.
+bench-serving: $(READY)
+	$(BIN)/python -m benchmarks.serving.run --fresh $(if $(PEERS),--peers $(PEERS)) $(if $(PAGE),--page $(PAGE))
+	$(BIN)/python -m benchmarks.serving_load
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

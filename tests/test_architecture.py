@@ -15,6 +15,7 @@ import pytest
 from declarative_ml.behaviour import BEHAVIOURS
 from declarative_ml.cli import VERBS, module_of
 from declarative_ml.core.component import Component, Shelf
+from declarative_ml.deployers import DEPLOYERS
 from declarative_ml.features import FEATURES
 from declarative_ml.models import MODELS
 from declarative_ml.sources import SOURCES
@@ -24,13 +25,14 @@ from declarative_ml.trackers import TRACKERS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "declarative_ml"
 HEAVY = {"torch", "spacy", "onnx", "onnxruntime", "mlflow", "pandas", "sklearn", "scipy", "shap", "lightgbm"}
-HEAVY |= {"matplotlib", "numba", "optuna"}
+HEAVY |= {"matplotlib", "numba", "optuna", "kubernetes"}
 
 SPEC = """
 name: light
 data: {source: table.csv, sql: "SELECT *, a * 2 AS b FROM source"}
 features: {a: number, b: {type: number, scale: quantile}, c: category, d: date}
 target: y
+deploy: {image: registry.example.com/light:1}
 model: {type: ensemble, members: [linear, {type: lightgbm, rounds: 5}, {type: mlp, epochs: 2}]}
 tune: {trials: 3, space: {mlp.dropout: {low: 0.0, high: 0.5}}}
 """
@@ -83,6 +85,8 @@ def loaded_by(*arguments: str, folder: Path) -> set[str]:
         ["migrate", "spec.yaml"],
         ["runs"],
         ["doctor"],
+        ["deploy", "spec.yaml"],
+        ["deploy", "spec.yaml", "--render", "k8s"],
     ],
     ids=" ".join,
 )
@@ -133,7 +137,7 @@ def test_imports_point_down_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "shelf", [FEATURES, MODELS, SOURCES, TRACKERS, BEHAVIOURS], ids=lambda shelf: shelf.kind
+    "shelf", [FEATURES, MODELS, SOURCES, TRACKERS, BEHAVIOURS, DEPLOYERS], ids=lambda shelf: shelf.kind
 )
 def test_shelves_load(shelf: Shelf[Component]) -> None:
     for name in shelf:

@@ -18,6 +18,8 @@ import yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/spec.yaml"))
+CHAIN = "seed-text"
+"""The one with everything takes a minute: test_seed_text.py."""
 TRACKED = "titanic"
 """Tracking takes seconds a run, so one example has it."""
 
@@ -56,7 +58,18 @@ def needs(name: str) -> None:
         pytest.skip(f"needs {', '.join(absent)}")
 
 
-@pytest.mark.parametrize("name", NAMES)
+QUICK = ("penguins", TRACKED)
+"""Run each time; the others with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in NAMES
+        if name != CHAIN
+    ],
+)
 def test_example_runs(name: str, folder: Path) -> None:
     needs(name)
     first = run(name, folder)
@@ -107,6 +120,7 @@ def test_examples_are_small_and_listed() -> None:
     assert all(f"({name}/README.md)" in index for name in NAMES)
 
 
+@pytest.mark.slow
 def test_raw_rows_are_refused_where_sql_looks_at_several_rows(folder: Path) -> None:
     spec = folder / "rain" / "spec.yaml"
     if not (folder / "rain" / ".dml").exists():

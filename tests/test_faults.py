@@ -132,6 +132,7 @@ def undisturbed(tmp_path: Path, spawn: Any, write_flowers: Any) -> Callable[[str
     return digest
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again(
     tmp_path: Path, spawn: Any, dml: Any, write_flowers: Any, undisturbed: Any
 ) -> None:

@@ -59,7 +59,7 @@ def parted(
 
 @pytest.mark.parametrize(
     "model",
-    ["linear", BOOSTED, MLP, {"type": "auto", "quality": "fast"}],
+    ["linear", BOOSTED, MLP, pytest.param({"type": "auto", "quality": "fast"}, marks=pytest.mark.slow)],
     ids=["linear", "lightgbm", "mlp", "auto"],
 )
 def test_garbage_in_test_rows_leaves_the_model_as_it_is(

@@ -14,7 +14,7 @@ from declarative_ml.spec.document import Spec
 from declarative_ml.spec.secrets import _secrets_of
 from declarative_ml.spec.shapes import branches_below
 
-VALUE = "canary"
+VALUE = "kingfisher"
 
 
 @pytest.fixture
@@ -46,7 +46,22 @@ def found_in(folder: Path) -> list[Path]:
 def test_every_secret_of_the_spec_is_known_here() -> None:
     """A new Secret field belongs into the test below."""
     secrets = {(model.__name__, name) for model in branches_below(Spec) for name in _secrets_of(model)}
-    assert secrets == {("SqlSource", "url"), ("Serve", "token")}
+    assert secrets == {
+        ("SqlSource", "url"),
+        ("RemoteSource", "token"),
+        ("KafkaSource", "password"),
+        ("IcebergSource", "token"),
+        ("IcebergSource", "uri"),
+        ("LabelStudioSource", "token"),
+        ("SparkSource", "url"),
+        ("SqlSink", "url"),
+        ("Webhook", "url"),
+        ("Webhook", "secret"),
+        ("Serve", "token"),
+        ("Serve", "registry_token"),
+        ("Apm", "token"),
+        ("Apm", "api_key"),
+    }
 
 
 @pytest.mark.parametrize("reference", ["${env:DML_TEST_URL}", "${file:../vault/url}"])
@@ -71,9 +86,15 @@ def test_a_secret_is_nowhere(
         "data": {"source": source},
         "target": "kind",
         "model": "linear",
-        "serve": {"token": "${env:DML_TEST_TOKEN}"},
+        "serve": {"token": "${env:DML_TEST_TOKEN}", "registry_token": "${env:DML_TEST_REGISTRY_TOKEN}"},
+        "monitor": {
+            "apm": {"url": "https://apm.example.com", "api_key": "${env:DML_TEST_TOKEN}"},
+            "drift": {"webhook": {"url": "${env:DML_TEST_HOOK}", "secret": "${env:DML_TEST_TOKEN}"}},
+        },
     }
     monkeypatch.setenv("DML_TEST_TOKEN", f"token-{VALUE}")
+    monkeypatch.setenv("DML_TEST_HOOK", f"https://hooks.example.com/{VALUE}")
+    monkeypatch.setenv("DML_TEST_REGISTRY_TOKEN", f"registry-{VALUE}")
     spec["explain"] = {"rows": 5, "background": 5}
     Path("spec.yaml").write_text(json.dumps(spec))
     Path("other.yaml").write_text(json.dumps({**spec, "seed": 7}))

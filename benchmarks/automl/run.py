@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.automl.entries import DEFAULT, Entry, parse_entry
-from benchmarks.automl.environments import RECIPES, Absent, Environment, bench_folder, environment
 from benchmarks.automl.machine import machine_facts
+from benchmarks.automl.recipes import RECIPES
 from benchmarks.automl.report import page
 from benchmarks.automl.results import (
     Cell,
@@ -40,6 +40,7 @@ from benchmarks.automl.results import (
 )
 from benchmarks.automl.scores import cell_scores, primary, read_prediction
 from benchmarks.automl.tables import TABLES, Division, Table, chosen, divide
+from benchmarks.environments import Absent, Environment, bench_folder, environment
 from declarative_ml.core.atomic import read_json, write_text
 from declarative_ml.core.digest import digest_file, digest_json
 from declarative_ml.core.errors import DataError, DmlError
@@ -116,7 +117,7 @@ def _environments(entries: Sequence[Entry]) -> dict[str, Environment | Absent]:
     """By contender, made where they are not there; ours runs in this one."""
     places: dict[str, Environment | Absent] = {}
     for name in dict.fromkeys(entry.contender for entry in entries if not entry.ours):
-        place = environment(name, bench_folder() / "envs")
+        place = environment(name, bench_folder() / "envs", RECIPES[name])
         told = f"absent: {place.reason}" if isinstance(place, Absent) else str(place.python.parents[1])
         print(f"{name:<12} {told}", flush=True)
         places[name] = place

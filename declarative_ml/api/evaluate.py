@@ -41,7 +41,7 @@ def evaluate(
     skipped = 0
     for batch in model_rows(bundle, read(data), shaped=shaped):
         require_columns(batch.schema.names, [bundle.manifest.task.target, *slices])
-        truth, present = _truth(bundle, batch)
+        truth, present = truth_of(bundle, batch)
         skipped += int((~present).sum())
         scored = scorer.predict_raw(raw_inputs(scorer, batch))
         answer = scored.probabilities if scored.probabilities is not None else scored.prediction
@@ -74,7 +74,7 @@ def evaluate(
     return result
 
 
-def _truth(bundle: Bundle, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+def truth_of(bundle: Bundle, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     """Class numbers or values of the target, and where it is present."""
     import numpy as np
 

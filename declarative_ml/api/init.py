@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.api.init_checks import checks_section
 from declarative_ml.api.leaks import find_leaks
+from declarative_ml.api.tables import is_mapping, source_of, steady
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.columns import row_hashes, typed_batches
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.core.schema import DEFAULT_MISSING
 from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.learning.statistics import ColumnProfiler
-from declarative_ml.sources import SOURCES
 from declarative_ml.sources.base import Source
 from declarative_ml.sources.inference import RuleInference
+from declarative_ml.sources.remote import REMOTE_PATH
 from declarative_ml.steps.profile import infer_feature, looks_like_id, require_few
 from declarative_ml.steps.split import resolve_target
 from declarative_ml.steps.table import require_columns
@@ -54,9 +56,11 @@ def init_spec(
     *,
     name: str | None = None,
     force: bool = False,
+    checks: bool = False,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Draft:
-    """Write a commented spec for `data` (a file, or `sample:NAME`) with `target`, and the editor schema.
+    """Write a commented spec for `data` (what `source_of` takes) with `target`, and the editor schema; with
+    `checks` also a data contract that the data passes.
 
     Raises UsageError when `output` exists and `force` is not set, DataError when the data cannot be
     learned from.
@@ -65,11 +69,11 @@ def init_spec(
         raise UsageError(
             f"{output} exists already", hint="name another file with -o, or overwrite it with --force"
         )
-    source = _source(data)
-    schema, rows, notes = _types(source, progress)
-    require_columns(list(schema.columns), [target])
-    require_few(len(schema.columns) - 1)
-    profiles, sample = _profile(source, schema, progress)
+    with steady(source_of(data), progress) as source:
+        schema, rows, notes = _types(source, progress)
+        require_columns(list(schema.columns), [target])
+        require_few(len(schema.columns) - 1)
+        profiles, sample = _profile(source, schema, progress)
     excluded = _excluded(profiles, target)
     progress("looking for leaks")
     excluded |= find_leaks(sample, target, [name for name in sample.schema.names if name not in excluded])
@@ -99,6 +103,7 @@ def init_spec(
         "rows": rows,
         "metric": default_metric(task),
         "classes": task.classes,
+        "checks": list(checks_section(profiles, rows, target, _scalar)) if checks else [],
     }
     text = _text(facts, features, excluded, [*notes, *target_notes])
     write_text(output, text)
@@ -106,13 +111,11 @@ def init_spec(
     return Draft(output, text, rows, features, excluded, [*notes, *target_notes])
 
 
-def _source(data: str) -> Source:
-    if data.startswith("sample:"):
-        return SOURCES.parse({"type": "sample", "name": data.removeprefix("sample:")})
-    return SOURCES.parse({"type": "file", "path": data}).resolved(Path.cwd())
-
-
 def _source_text(data: str, output: Path) -> str:
+    if is_mapping(data):
+        return data.strip()
+    if REMOTE_PATH.match(data):
+        return json.dumps(data)
     if data.startswith("sample:"):
         return f"{{type: sample, name: {data.removeprefix('sample:')}}}"
     relative = os.path.relpath(Path(data).absolute(), output.absolute().parent)
@@ -174,6 +177,7 @@ def _text(facts: dict[str, Any], features: dict[str, str], excluded: dict[str, s
         "",
         "data:",
         f"  source: {facts['source']}" + f"   # {facts['rows']:,} rows",
+        *facts["checks"],
         "  split: {method: random, test: 0.2}   # 20 % of the rows are kept for the final evaluation",
         "",
         f"target: {_scalar(facts['target'])}   # {task.type}: {kind.get(task.type, 'a number')}",
@@ -222,6 +226,9 @@ def _scalar(text: str) -> str:
 
 
 def _name(data: str) -> str:
+    if is_mapping(data):
+        named = re.search(r"\b(?:table|topic|path): *['\"]?([\w./-]+)", data)
+        data = named[1].rpartition(".")[2] if named and "/" not in named[1] else "model"
     path = Path(data.removeprefix("sample:")).absolute()
     stem = path.name.partition(".")[0]
     if stem.lower() in ("data", "train", "dataset") and path.parent.name:

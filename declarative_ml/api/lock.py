@@ -10,7 +10,7 @@ from declarative_ml.core import machine
 from declarative_ml.core.atomic import read_json
 from declarative_ml.core.digest import digest_json
 from declarative_ml.core.versions import library_version
-from declarative_ml.engines.local import RunResult
+from declarative_ml.engines.base import RunResult
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.code import code_digests
 from declarative_ml.planner.keys import step_key

@@ -10,16 +10,26 @@ from typing import Any, Literal
 
 from declarative_ml.api.workspace import Workspace
 from declarative_ml.core.atomic import read_json
+from declarative_ml.core.digest import digest_json
 from declarative_ml.core.duration import seconds_of
+from declarative_ml.core.size import memory_bytes
 from declarative_ml.engines.clock import Budget
 from declarative_ml.engines.local import find_action
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.models import MODELS
 from declarative_ml.planner.build import build_plan
+from declarative_ml.planner.estimate import Facts, estimates, look, too_little, tree_rows
 from declarative_ml.planner.keys import differences, key_document, step_key
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.load import LoadedSpec
+from declarative_ml.spec.memory_fault import too_little_memory
 from declarative_ml.trackers import TRACKERS
 from declarative_ml.trackers.base import KEY_TAG
+
+_READ_AT_ONCE = 256 << 20
+"""Larger files are not read to see whether something is cached: a plan is there at once."""
+CHECK, LAST_ROWS = "check", "rows.json"
+"""The step of the data contract, and what it keeps of the rows (steps.last_rows)."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,73 @@ class StepState:
     """What it took last time, where that is known."""
 
 
-def make_plan(loaded: LoadedSpec) -> Plan:
-    """The Plan of a loaded spec."""
-    return build_plan(loaded.spec, spec_digest=loaded.digest, folder=loaded.path.resolve().parent)
+def make_plan(loaded: LoadedSpec, workspace: Workspace | None = None, facts: Facts | None = None) -> Plan:
+    """The Plan of a loaded spec. With a workspace, its checks know the rows of the last good run there. Under
+    `resources.memory`, a sample of the data (`facts`; absent: it is looked at) tells how many rows models of
+    trees may learn from."""
+    ceiling = memory_of(loaded.spec)
+    most: dict[str, int] = {}
+    if ceiling is not None and (facts := facts or look(loaded.spec)) is not None:
+        found = {name: tree_rows(facts, name, ceiling) for name in MODELS}
+        most = {name: rows for name, rows in found.items() if rows is not None}
+    folder = loaded.path.resolve().parent
+    plan = build_plan(loaded.spec, spec_digest=loaded.digest, folder=folder, most_rows=most)
+    contract = loaded.spec.data.checks
+    if workspace is None or contract is None or not contract.compares:
+        return plan
+    last = _last_rows(workspace, loaded)
+    return plan if last is None else _comparing(plan, last)
+
+
+def require_memory(loaded: LoadedSpec, plan: Plan) -> None:
+    """Raise SpecError where a step needs more than `resources.memory`, by what a sample tells."""
+    ceiling = memory_of(loaded.spec)
+    facts = None if ceiling is None else look(loaded.spec)
+    if ceiling is None or facts is None:
+        return
+    short = too_little(estimates(plan, facts, ceiling), ceiling)
+    if short is not None:
+        step, needed = short
+        given = str(loaded.spec.resources.memory)
+        raise too_little_memory(str(loaded.path), given, facts.rows, step, needed)
+
+
+def _last_rows(workspace: Workspace, loaded: LoadedSpec) -> dict[str, Any] | None:
+    """What the rows of the last good run of the spec were like, if that run kept it."""
+    run = workspace.latest(loaded.path, loaded.spec.name)
+    digest = None if run is None else run.record["digests"].get(CHECK)
+    if digest is None:
+        return None
+    try:
+        rows: dict[str, Any] = read_json(workspace.store.path(digest) / LAST_ROWS)
+    except (OSError, ValueError):
+        return None  # it asked for no comparison, or the store was swept
+    return rows
+
+
+def _comparing(plan: Plan, last: dict[str, Any]) -> Plan:
+    """The plan whose check compares with `last`: by what these rows were like, not by which run had them."""
+
+    def told(step: Step) -> Step:
+        if step.kind != CHECK:
+            return step
+        params = {**step.params, "last": digest_json(last)}
+        return step.model_copy(update={"params": params, "outside": {**step.outside, "last": last}})
+
+    return plan.model_copy(update={"steps": tuple(map(told, plan.steps))})
 
 
 def inspect_spec(loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, list[StepState]]:
     """The Plan of a loaded spec, and what would happen to each step if it ran now in its workspace."""
-    plan, workspace = make_plan(loaded), Workspace.beside(loaded.path, store)
+    return inspect_made(make_plan(loaded, Workspace.beside(loaded.path, store)), loaded, store)
+
+
+def inspect_made(plan: Plan, loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, list[StepState]]:
+    """The same of a plan that is made already. Large files that no run has read yet are not read for it."""
+    workspace = Workspace.beside(loaded.path, store)
     threads = loaded.spec.resources.cpu or os.cpu_count() or 1
-    digests, last = workspace.digests(source_files(plan)), workspace.last_documents(loaded.path)
+    digests = workspace.digests(source_files(plan), most=_READ_AT_ONCE)
+    last = workspace.last_documents(loaded.path)
     return plan, inspect_plan(plan, workspace, digests, threads, last, budget_of(loaded.spec))
 
 
@@ -54,6 +121,11 @@ def budget_of(spec: Spec, started: float | None = None) -> Budget | None:
     if spec.resources.time is None:
         return None
     return Budget(seconds_of(spec.resources.time), time.monotonic() if started is None else started)
+
+
+def memory_of(spec: Spec) -> int | None:
+    """The memory that a run of the spec may have, in bytes."""
+    return None if spec.resources.memory is None else memory_bytes(spec.resources.memory)
 
 
 def inspect_plan(
@@ -84,11 +156,14 @@ def _inspect(
     waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
     if waiting:
         return StepState(step, "unknown", f"known after {_listed(list(dict.fromkeys(waiting)))}")
+    if any(name not in digests for name in step.files):
+        return StepState(step, "unknown", "known when its files have been read")
     inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
     if step.always:
-        return StepState(step, "run", "its source is asked in every run", key)
+        asked = "the clock" if step.kind == CHECK else "its source"
+        return StepState(step, "run", f"{asked} is asked in every run", key)
     action = find_action(workspace.store, step, key, budget)
     if action is not None and (not step.effect or _is_done(step, workspace, key, action.digest)):
         state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from declarative_ml.api.tables import is_mapping, sink_of, source_of
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.table import score_batches
@@ -37,9 +38,10 @@ def predict(
     keep: Sequence[str] = (),
     progress: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Score the file `data` into the file `output` (format by extension, `-` for CSV streams).
+    """Score the rows of `data` into `output`: files (format by extension), `-` for CSV streams, or mappings
+    such as `{type: sql, url: "${env:DATABASE_URL}", table: answers}`; `data` may be any source of a spec.
 
-    Returns the number of rows. The output file appears whole or not at all.
+    Returns the number of rows. The output appears whole or not at all.
     """
     scorer = Scorer(bundle)
     batches = model_rows(bundle, read(data))
@@ -48,14 +50,14 @@ def predict(
 
 
 def read(data: str | pa.Table) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, of CSV on stdin for `-`, or of a table in memory, which may be empty."""
+    """The rows of what `source_of` takes, of CSV on stdin for `-`, or of a table, which may be empty."""
     if not isinstance(data, str):
         import pyarrow as pa
 
         return iter(data.to_batches() or [pa.RecordBatch.from_pylist([], schema=data.schema)])
     if data == "-":
         return _stdin()
-    return FileSource(type="file", path=data).resolved(Path.cwd()).batches()
+    return source_of(data).batches()
 
 
 def model_rows(
@@ -99,7 +101,9 @@ def _shaped(bundle: Bundle, batches: Iterator[pa.RecordBatch], why: str) -> Iter
 
 
 def write(batches: Iterator[pa.RecordBatch], output: str) -> int:
-    """Write batches as csv, tsv, parquet, jsonl or arrow. Returns the number of rows."""
+    """Write batches as csv, tsv, parquet, jsonl or arrow, or to a table. Returns the number of rows."""
+    if is_mapping(output):
+        return sink_of(output).write(batches)
     if output == "-":
         return _write_stream(batches, sys.stdout.buffer, "csv")
     path = Path(output)

@@ -17,8 +17,9 @@ from declarative_ml.api.run import require_libraries
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace
 from declarative_ml.core.atomic import read_json
 from declarative_ml.core.errors import DataError, UsageError
+from declarative_ml.engines.base import Job
 from declarative_ml.engines.events import Listener, silent
-from declarative_ml.engines.local import SKIPPED_FOR, LocalEngine
+from declarative_ml.engines.local import SKIPPED_FOR, Local
 from declarative_ml.formats.conversion import require_format
 from declarative_ml.graph.plan import Plan
 from declarative_ml.planner.build import build_plan
@@ -226,16 +227,16 @@ def reproduce(
         workspace = Workspace(Path(folder))
         if on_plan is not None:
             on_plan(plan, list(inspect_plan(plan, workspace, again.digests, threads, {})))
-        engine = LocalEngine(
+        job = Job(
+            plan,
             workspace.store,
             workspace.root,
-            jobs=min(threads, 4),
             threads=threads,
             file_digests=again.digests,
             listener=listener,
             pinned=pins(lock),
         )
-        outcome = engine.run(plan)
+        outcome = Local().run(job)
         if outcome.error is not None:
             raise outcome.error
         made = made_by(outcome, workspace.store, list(plan.ordered()))

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.api.card import PAGE as CARD_PAGE
+from pydantic import ValidationError
+
 from declarative_ml.api.card import write_cards
 from declarative_ml.api.lock import lock_of
-from declarative_ml.api.planning import StepState, budget_of, inspect_plan, make_plan, source_files
+from declarative_ml.api.planning import (
+    StepState,
+    budget_of,
+    inspect_plan,
+    make_plan,
+    memory_of,
+    require_memory,
+    source_files,
+)
+from declarative_ml.api.run_result import result_of, ship
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
-from declarative_ml.core.atomic import read_json, write_json, write_text
+from declarative_ml.core.atomic import write_json, write_text
 from declarative_ml.core.errors import DmlError, GateFailed, MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
+from declarative_ml.engines import ENGINES
+from declarative_ml.engines.base import Engine, Job, RunResult
+from declarative_ml.engines.clock import Budget
 from declarative_ml.engines.events import Event, Listener, silent
-from declarative_ml.engines.local import LocalEngine, RunResult
-from declarative_ml.formats.conversion import RESULT, Conversion, require_format
+from declarative_ml.engines.local import Local
+from declarative_ml.formats.conversion import Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.planner.estimate import estimates, look, with_estimates
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
-from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, RunLock, lock_to_json, lock_to_yaml
-from declarative_ml.steps.behave import OUTCOMES
-from declarative_ml.steps.context import skip_reason
-from declarative_ml.steps.segments import FILE as SEGMENTS
-from declarative_ml.steps.verdict import JUDGES, read_verdict
-from declarative_ml.store.bundle import add_file
+from declarative_ml.spec.run_lock import RUN_LOCK, lock_to_json
 from declarative_ml.text.pipelines import find_pipeline
 
 
@@ -43,6 +51,7 @@ class RunOptions:
     fresh: Sequence[str] | None = None
     """None: use the cache; empty: nothing is taken from it; ids or kinds: these steps run again."""
     jobs: int | None = None
+    engine: Engine = field(default_factory=Local)
     listener: Listener = silent
     on_plan: Callable[[Plan, list[StepState]], None] | None = None
     started: float | None = None
@@ -61,55 +70,135 @@ class RunReport:
     states: list[StepState] = field(default_factory=list)
 
 
+def engine_of(options: str | Mapping[str, Any]) -> Engine:
+    """The engine with this name or these options. Raises UsageError for what it does not know."""
+    fields = {"type": options} if isinstance(options, str) else dict(options)
+    if fields.get("type") not in ENGINES:
+        raise UsageError(f"there is no engine {fields.get('type')!r}", hint=f"engines: {', '.join(ENGINES)}")
+    try:
+        return ENGINES.parse(fields)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        name = ".".join(map(str, first["loc"]))
+        no_such = first["type"] == "extra_forbidden"
+        told = f" has no option '{name}'" if no_such else f": {name}: {first['msg']}"
+        raise UsageError(f"the engine {fields['type']}{told}", hint="docs/engines.md") from error
+
+
 def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunReport:
     """Run a spec to its bundle and report. An earlier run with the same result is returned as it is.
 
     Errors of steps are in the report's `error`; finished steps stay in the store.
     """
     started = time.perf_counter()
+    work = _prepare(loaded, options)
+    earlier = None if work.only is not None or work.fresh else _unchanged(work)
+    if earlier is not None:
+        result = {**_as_before(earlier, work.states), "seconds": round(time.perf_counter() - started, 3)}
+        return RunReport(result, earlier.folder, _not_converted(result), unchanged=True, states=work.states)
+    _require(work, options.engine)
+    require_memory(loaded, work.plan)
+    if options.on_plan is not None:
+        options.on_plan(work.plan, work.states)
+    return _carried_out(work, options, started)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be run, and what is there of it."""
+
+    loaded: LoadedSpec
+    workspace: Workspace
+    plan: Plan
+    states: list[StepState]
+    threads: int
+    digests: dict[str, str]
+    """Path of a source file -> SHA-256."""
+    budget: Budget | None
+    only: set[str] | None
+    """The steps that were asked for; None: all."""
+    fresh: set[str]
+    """The steps that run even if their result is there."""
+
+
+def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
     workspace = Workspace.beside(loaded.path, options.store)
-    plan = make_plan(loaded)
+    plan = make_plan(loaded, workspace)
     threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
-    last = workspace.last_documents(loaded.path)
     budget = budget_of(loaded.spec, options.started)
+    last = workspace.last_documents(loaded.path)
     states = inspect_plan(plan, workspace, digests, threads, last, budget)
-    only = _until(plan, options.until)
-    fresh = _fresh(plan, options.fresh)
-    earlier = None if only is not None or fresh else _unchanged(loaded, workspace, states)
-    if earlier is not None:
-        result = {**earlier.record["result"], "seconds": round(time.perf_counter() - started, 3)}
-        for name in ("bundle", "report", "card", "tensorboard"):  # the folder may have moved since
-            if result.get(name):
-                result[name] = str(earlier.folder / Path(result[name]).name)
-        result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
-        return RunReport(result, earlier.folder, _not_converted(result), unchanged=True, states=states)
-    for wanted in loaded.spec.convert:
+    if any(state.step.kind == "report" and not state.digest for state in states):
+        facts = look(loaded.spec)
+        if facts is not None:
+            plan = with_estimates(plan, estimates(plan, facts, memory_of(loaded.spec)))
+    only, fresh = _until(plan, options.until), _fresh(plan, options.fresh)
+    return _Work(loaded, workspace, plan, states, threads, digests, budget, only, fresh)
+
+
+def _require(work: _Work, engine: Engine) -> None:
+    """Raise MissingDependency for what the engine, the steps and formats need, before any of them runs."""
+    engine.require()
+    for wanted in work.loaded.spec.convert:
         require_format(wanted)
     require_libraries(
-        [state.step for state in states if not state.digest and (only is None or state.step.id in only)]
+        [
+            state.step
+            for state in work.states
+            if not state.digest and (work.only is None or state.step.id in work.only)
+        ]
     )
-    if options.on_plan is not None:
-        options.on_plan(plan, states)
+
+
+def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
+    """Run the plan in a new folder of the workspace."""
+    loaded, workspace, plan = work.loaded, work.workspace, work.plan
     run_id, folder = workspace.new_run()
     write_text(folder / "spec.yaml", spec_to_yaml(loaded.spec))
     write_json(folder / "plan.json", plan.model_dump(mode="json"))
-    engine = LocalEngine(
+    job = Job(
+        plan,
         workspace.store,
         workspace.root,
-        jobs=options.jobs or min(threads, 4),
-        threads=threads,
-        file_digests=digests,
+        jobs=options.jobs,
+        threads=work.threads,
+        file_digests=work.digests,
         listener=_recorded(folder, options.listener),
-        budget=budget,
+        budget=work.budget,
+        memory=memory_of(loaded.spec),
     )
     with workspace.store.in_use():
-        outcome = engine.run(plan, only=only, fresh=fresh)
-        lock = lock_of(loaded, plan, outcome, workspace.store, digests, threads)
+        outcome = options.engine.run(job, only=work.only, fresh=work.fresh)
+        lock = lock_of(loaded, plan, outcome, workspace.store, work.digests, work.threads)
         write_text(folder / RUN_LOCK, lock_to_json(lock))
-        result = _finish(run_id, folder, plan, outcome, workspace, lock, partial=only is not None)
+        ship(folder, outcome, workspace.store, lock)
+        result = result_of(
+            run_id, folder, plan, outcome, workspace.store, lock, partial=work.only is not None
+        )
     result["seconds"] = round(time.perf_counter() - started, 3)
-    record = {
+    write_json(folder / RUN_FILE, _record(loaded, workspace, outcome, result))
+    if result["card"]:
+        write_cards(folder)
+    error = outcome.error or _rejected(result) or _not_converted(result)
+    return RunReport(result, folder, error, states=work.states)
+
+
+def _as_before(earlier: Run, states: list[StepState]) -> dict[str, Any]:
+    """The result of a run that is as good as a new one."""
+    result = dict(earlier.record["result"])
+    for name in ("bundle", "report", "card", "tensorboard"):  # the folder may have moved since
+        if result.get(name):
+            result[name] = str(earlier.folder / Path(result[name]).name)
+    result["steps"] = [{"id": state.step.id, "status": state.state, "seconds": 0.0} for state in states]
+    return result
+
+
+def _record(
+    loaded: LoadedSpec, workspace: Workspace, outcome: RunResult, result: dict[str, Any]
+) -> dict[str, Any]:
+    """What the workspace keeps of a run."""
+    return {
         "name": loaded.spec.name,
         "spec_path": workspace.place(loaded.path),
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -118,12 +207,6 @@ def run_spec(loaded: LoadedSpec, options: RunOptions = RunOptions()) -> RunRepor
         "kept_under": sorted(action.key for action in outcome.actions.values()),
         "result": result,
     }
-    write_json(folder / RUN_FILE, record)
-    if result["card"]:
-        write_cards(folder)
-    return RunReport(
-        result, folder, outcome.error or _rejected(result) or _not_converted(result), states=states
-    )
 
 
 def _rejected(result: dict[str, Any]) -> GateFailed | None:
@@ -209,102 +292,12 @@ def matching_steps(plan: Plan, wanted: str) -> list[str]:
     return found
 
 
-def _unchanged(loaded: LoadedSpec, workspace: Workspace, states: list[StepState]) -> Run | None:
+def _unchanged(work: _Work) -> Run | None:
     """The latest run, when running again would make nothing new."""
-    if any(not state.digest for state in states):
+    if any(not state.digest for state in work.states):
         return None
-    run = workspace.latest(loaded.path, loaded.spec.name)
+    run = work.workspace.latest(work.loaded.path, work.loaded.spec.name)
     if run is None or not run.bundle.is_dir():
         return None
-    same = {state.step.id: state.digest for state in states} == run.record["digests"]
+    same = {state.step.id: state.digest for state in work.states} == run.record["digests"]
     return run if same else None
-
-
-_SHOWN = ("segment", "rows", "metrics", "loss", "excess", "p")
-"""What the result says of each segment; the report says more."""
-
-
-def _finish(
-    run_id: str,
-    folder: Path,
-    plan: Plan,
-    outcome: RunResult,
-    workspace: Workspace,
-    lock: RunLock,
-    *,
-    partial: bool,
-) -> dict[str, Any]:
-    """Copy what ships into the run folder and describe the run."""
-    result: dict[str, Any] = {
-        "run": run_id,
-        "status": "failed" if outcome.error else ("partial" if partial else "ok"),
-        "bundle": None,
-        "report": None,
-        "card": None,
-        "model_digest": None,
-        "mlflow_run_id": None,
-        "metrics": {},
-    }
-    artifacts = {step: workspace.store.path(action.digest) for step, action in outcome.actions.items()}
-    if "evaluate" in artifacts:
-        evaluated = read_json(artifacts["evaluate"] / "metrics.json")
-        kept = ("metrics", "primary", "baselines", "intervals", "interval")
-        result |= {name: evaluated[name] for name in kept}
-    if "segments" in artifacts:
-        found = read_json(artifacts["segments"] / SEGMENTS)["segments"]
-        result["segments"] = [{name: item[name] for name in _SHOWN} for item in found]
-    conversions = [
-        read_json(folder / RESULT)
-        for step, folder in artifacts.items()
-        if step.startswith("convert.") and skip_reason(folder) is None
-    ]
-    if conversions:
-        result["conversions"] = conversions
-    if "behave" in artifacts:
-        result["tests"] = [
-            {name: value for name, value in outcome.items() if name != "cases"}
-            for outcome in read_json(artifacts["behave"] / OUTCOMES)
-        ]
-    if "gate" in artifacts:
-        result["gates"] = read_json(artifacts["gate"] / "gates.json")["gates"]
-    faults = [fault for judge in JUDGES if judge in artifacts for fault in read_verdict(artifacts[judge])]
-    if faults and result["status"] == "ok":
-        result |= {"status": "gate_failed", "faults": faults}
-    if "package" in artifacts:
-        bundle = folder / "bundle"
-        _copy(artifacts["package"], bundle, lock)
-        result |= {"bundle": str(bundle), "card": str(folder / CARD_PAGE)}
-        result["model_digest"] = lock.model_digest
-    if "report" in artifacts:
-        shutil.copyfile(artifacts["report"] / "report.html", folder / "report.html")
-        result["report"] = str(folder / "report.html")
-    if "tensorboard" in artifacts:
-        _copy(artifacts["tensorboard"], folder / "tensorboard")
-        result["tensorboard"] = str(folder / "tensorboard")
-    if "track" in artifacts:
-        tracking = read_json(artifacts["track"] / "tracking.json")
-        result["mlflow_run_id"] = tracking["run_id"]
-        if tracking["registered"] is not None:
-            result["registered"] = tracking["registered"]
-    result["steps"] = [
-        {
-            "id": step.id,
-            "status": outcome.status[step.id],
-            "seconds": round(outcome.actions[step.id].seconds, 3)
-            if outcome.status[step.id] == "run"
-            else 0.0,
-        }
-        for step in plan.steps
-        if step.id in outcome.status
-    ]
-    return result
-
-
-def _copy(source: Path, target: Path, lock: RunLock | None = None) -> None:
-    """A copy of an artifact that is writable and appears whole; of a bundle with the run's lock."""
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    if lock is not None:
-        add_file(temporary, BUNDLE_LOCK, lock_to_yaml(lock).encode())
-    temporary.rename(target)

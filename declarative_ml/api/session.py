@@ -24,6 +24,20 @@ from declarative_ml.api.handles.results import (
 from declarative_ml.api.handles.rows import Rows
 from declarative_ml.api.handles.run import Run, Runs
 from declarative_ml.api.handles.spec import Spec
+from declarative_ml.api.lifecycle import (
+    card,
+    check,
+    deploy,
+    export_notebook,
+    list_models,
+    monitor,
+    package,
+    promote,
+    reproduce,
+    rollback,
+    serve,
+    test,
+)
 from declarative_ml.core.errors import (
     DataError,
     DmlError,
@@ -36,6 +50,7 @@ from declarative_ml.core.errors import (
 )
 
 if TYPE_CHECKING:
+    from declarative_ml.api.annotate import LabelTasks
     from declarative_ml.api.convert import FormatState
     from declarative_ml.api.doctor import Check
     from declarative_ml.api.migrate import MigratedSpec
@@ -56,15 +71,17 @@ def init(
     *,
     name: str | None = None,
     force: bool = False,
+    checks: bool = False,
 ) -> Spec:
-    """Look at a file of rows (or `sample:NAME`), write a commented spec for it to `path`, and load it.
+    """Look at a file of rows (or `sample:NAME`), write a commented spec for it to `path`, and load it; with
+    `checks` a data contract too.
 
     Raises UsageError when `path` exists and `force` is not set, DataError when the data cannot be learned
     from.
     """
     from declarative_ml.api.init import init_spec
 
-    init_spec(str(data), target, Path(path), name=name, force=force)
+    init_spec(str(data), target, Path(path), name=name, force=force, checks=checks)
     return load(path)
 
 
@@ -98,7 +115,7 @@ def validate(
 
     `data=True` also asks databases for their columns, `data=False` reads no data.
     """
-    from declarative_ml.spec.checks import unreadable
+    from declarative_ml.spec.data_checks import unreadable
     from declarative_ml.spec.load import load_spec
 
     lock: Lock = "require" if locked else "use"
@@ -134,19 +151,21 @@ def run(
     until: str | None = None,
     fresh: bool | Sequence[str] = False,
     jobs: int | None = None,
+    engine: str | Mapping[str, Any] = "local",
     progress: bool = False,
     check: bool = True,
 ) -> Run:
     """Run a spec to its bundle and report. What is cached is not run again; an interrupted run resumes.
 
-    `until` stops after a step, `fresh` runs all steps again or those named, `progress` shows what happens.
+    `until` stops after a step, `fresh` runs all steps again or those named, `progress` shows what happens,
+    `engine` says where: `ray`, or with its options `{"type": "ray", "address": "auto"}`.
     Raises what went wrong: StepFailed, DataError, GateFailed, …; with `check=False` that is in the run's
     `error` as soon as there is a run.
     """
     from declarative_ml.api.progress import Progress
-    from declarative_ml.api.run import RunOptions, run_spec
+    from declarative_ml.api.run import RunOptions, engine_of, run_spec
 
-    loaded = _spec(spec).loaded
+    where, loaded = engine_of(engine), _spec(spec).loaded
     again = None if fresh is False else [] if fresh is True else list(fresh)
     with Progress(enabled=progress) as shown:
         done = run_spec(
@@ -156,6 +175,7 @@ def run(
                 until=until,
                 fresh=again,
                 jobs=jobs,
+                engine=where,
                 listener=shown.listen,
                 on_plan=shown.begin,
             ),
@@ -189,6 +209,20 @@ def open(model: Model) -> Bundle:
 def predict(model: Model, table: Any, *, keep: Sequence[str] = ()) -> Any:
     """The answers for a table, in the form of that table; see `Bundle.predict`."""
     return open(model).predict(table, keep=keep)
+
+
+def annotate(
+    model: Model,
+    table: Any,
+    output: str | Path = "tasks.json",
+    *,
+    least_confident: int | None = None,
+    labelled: bool = False,
+) -> LabelTasks:
+    """The rows of a table without a label as tasks of Label Studio, with the model's answers, and the
+    labelling interface beside them (.xml); only the `least_confident` of them, where that is given.
+    """
+    return open(model).annotate(table, output, least_confident=least_confident, labelled=labelled)
 
 
 def evaluate(model: Model, table: Any, *, slices: Sequence[str] = ()) -> Evaluation:
@@ -350,25 +384,37 @@ __all__ = [
     "SpecError",
     "StepFailed",
     "UsageError",
+    "card",
+    "check",
     "compare",
     "convert",
+    "deploy",
     "diff",
     "doctor",
     "evaluate",
     "explain",
+    "export_notebook",
     "find_run",
     "gc",
     "init",
     "list_formats",
+    "list_models",
     "load",
     "migrate",
+    "monitor",
     "open",
+    "package",
     "plan",
     "predict",
+    "promote",
+    "reproduce",
+    "rollback",
     "run",
     "runs",
     "schema",
+    "serve",
     "templates",
+    "test",
     "validate",
     "why",
 ]

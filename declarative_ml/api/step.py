@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,8 +11,9 @@ from pydantic import ValidationError
 from declarative_ml.api.planning import inspect_plan, source_files
 from declarative_ml.api.workspace import Workspace
 from declarative_ml.core.errors import UsageError
+from declarative_ml.engines.base import Job
 from declarative_ml.engines.events import Listener
-from declarative_ml.engines.local import LocalEngine
+from declarative_ml.engines.local import Local
 from declarative_ml.graph.plan import Plan
 
 
@@ -24,8 +27,17 @@ def read_plan(path: Path) -> Plan:
         ) from error
 
 
-def run_step(path: Path, step_id: str, *, store: str | None, threads: int, listener: Listener) -> str:
-    """Run one step whose inputs are in the store. Returns its status.
+def run_step(
+    path: Path,
+    step_id: str,
+    *,
+    store: str | None,
+    threads: int,
+    listener: Listener,
+    wait: float = 0.0,
+    poll: float = 2.0,
+) -> str:
+    """Run one step whose inputs are in the store, or are there within `wait` seconds. Returns its status.
 
     Raises UsageError naming the steps that must run first.
     """
@@ -35,15 +47,30 @@ def run_step(path: Path, step_id: str, *, store: str | None, threads: int, liste
         raise UsageError(f"the plan has no step '{step_id}'", hint=f"its steps: {', '.join(known)}")
     workspace = Workspace.beside(path, store)
     digests = workspace.digests(source_files(plan))
-    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, threads, {})}
-    waiting = sorted(name for name in plan.upstream(step_id) - {step_id} if not states[name].digest)
-    if waiting:
-        raise UsageError(f"{step_id} needs steps that have not run: {', '.join(waiting)}")
-    engine = LocalEngine(
-        workspace.store, workspace.root, jobs=1, threads=threads, file_digests=digests, listener=listener
+    before, until = plan.upstream(step_id) - {step_id}, time.monotonic() + wait
+    while waiting := _waiting(plan, workspace, digests, threads, before):
+        if time.monotonic() >= until:
+            raise UsageError(f"{step_id} needs steps that have not run: {', '.join(waiting)}")
+        time.sleep(poll)
+    job = Job(
+        plan,
+        workspace.store,
+        workspace.root,
+        jobs=1,
+        threads=threads,
+        file_digests=digests,
+        listener=listener,
     )
     with workspace.store.in_use():
-        result = engine.run(plan, only=plan.upstream(step_id))
+        result = Local().run(job, only=plan.upstream(step_id))
     if result.error is not None:
         raise result.error
     return result.status[step_id]
+
+
+def _waiting(
+    plan: Plan, workspace: Workspace, digests: Mapping[str, str], threads: int, before: set[str]
+) -> list[str]:
+    """The steps among `before` whose results are not in the store."""
+    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, threads, {})}
+    return sorted(name for name in before if not states[name].digest)

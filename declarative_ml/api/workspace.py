@@ -121,8 +121,13 @@ class Workspace:
                 return documents
         return {}
 
-    def digests(self, files: Iterable[str], *, fresh: bool = False) -> dict[str, str]:
-        """Path -> SHA-256 of each file, remembered while size, time and inode stay the same."""
+    def digests(
+        self, files: Iterable[str], *, fresh: bool = False, most: int | None = None
+    ) -> dict[str, str]:
+        """Path -> SHA-256 of each file, remembered while size, time and inode stay the same.
+
+        Files of more than `most` bytes that would have to be read are left out.
+        """
         memo_file = self.root / "digests.json"
         try:
             memo: dict[str, list[Any]] = {} if fresh else read_json(memo_file)
@@ -134,6 +139,8 @@ class Workspace:
             stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
             known = memo.get(name)
             if known is None or known[:3] != stamp:
+                if most is not None and status.st_size > most:
+                    continue
                 known = [*stamp, digest_file(Path(name))]
                 memo[name], changed = known, True
             found[name] = str(known[3])

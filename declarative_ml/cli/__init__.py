@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import click
 
-from declarative_ml.core.errors import DmlError, DmlWarning, SpecError, UsageError
+from declarative_ml.core.disk import FULL_HINT, is_full
+from declarative_ml.core.errors import DmlError, DmlWarning, SpecError, StepFailed, UsageError
 
 STARTED = time.monotonic()
 """When the command began."""
@@ -27,12 +28,17 @@ VERBS = {
     "validate": "Report every problem of specs at once",
     "plan": "Show the execution graph: what is cached, what will run, and why",
     "run": "Run a spec: data in; model, bundle and report out",
+    "check": "Hold data against the contract of a spec",
     "explain": "Explain the plan in words and the model by SHAP values",
     "predict": "Score a file of rows",
+    "annotate": "Rows without a label out to Label Studio, with the model's answers",
     "evaluate": "Measure a model on labelled rows",
     "serve": "Serve a model over HTTP",
+    "monitor": "Live drift and quality of a model from its prediction log",
+    "deploy": "Render, apply and watch a spec's service and training: Kubernetes and others",
     "test": "Put a spec's behavioural tests to its trained model",
     "convert": "Convert a trained model to one more format",
+    "package": "Write the build contexts of two images: one serves, one trains",
     "formats": "List the formats, and what is installed for them",
     "models": "List the models of the registry: versions, aliases, scores, gates",
     "promote": "Make a registered version the champion",
@@ -155,7 +161,8 @@ def main() -> NoReturn:
         code = _internal(error)
     if code in (130, 143):
         _leave(code)
-    freeze()  # else the interpreter looks once more through all that the libraries made, for a second
+    if "duckdb" not in sys.modules:  # DuckDB's binding counts what is left then, and prints it as leaked
+        freeze()  # else the interpreter looks once more through all that the libraries made, for a second
     sys.exit(code or 0)
 
 
@@ -207,6 +214,9 @@ def _show_problems(error: SpecError) -> None:
 
 def _refused(error: OSError) -> int:
     """The system said no: a full disk, a missing permission, a file where a folder should be."""
+    if is_full(error) and not os.environ.get("DML_DEBUG"):
+        _show(StepFailed("there is no room left on the disk", hint=FULL_HINT))
+        return StepFailed.exit_code
     if error.filename is None or os.environ.get("DML_DEBUG"):
         return _internal(error)
     _show(

@@ -19,6 +19,11 @@ from declarative_ml.cli.options import conversion_lines, format_option, print_js
     multiple=True,
     help="An option of the format: --with quantize=int8",
 )
+@click.option(
+    "--score",
+    metavar="DATA",
+    help="Labelled rows that tell what it costs to leave members out (--with leave_out=true).",
+)
 @click.option("-o", "--output", metavar="DIR", help="Folder to write; default: NAME-FORMAT.")
 @spec_options
 @format_option("json")
@@ -26,6 +31,7 @@ def command(
     model: str,
     wanted: str,
     options: tuple[str, ...],
+    score: str | None,
     output: str | None,
     profile: str | None,
     overrides: tuple[str, ...],
@@ -43,7 +49,7 @@ def command(
     bundle = open_model(model, profile=profile, overrides=overrides, store=store)
     target = Path(output or f"{bundle.manifest.name}-{chosen.name}")
     with Console(stderr=True).status(f"converting to {chosen.name} and comparing with model.onnx"):
-        found = convert(bundle, chosen, target)
+        found = convert(bundle, chosen, target, score=score)
     if form == "json":
         print_json({**found.model_dump(mode="json"), "path": str(target) if found.ships else None})
     if not found.ships:

@@ -18,12 +18,22 @@ from declarative_ml.cli.options import format_option, print_json, quiet_option
 )
 @click.option("--name", help="Name of the model; default: from the file.")
 @click.option("--force", is_flag=True, help="Overwrite the spec if it exists.")
+@click.option("--checks", is_flag=True, help="Also write a data contract, inferred from the data.")
 @format_option("json")
 @quiet_option
 def command(
-    data: str, target: str, output: str, name: str | None, force: bool, form: str, quiet: bool
+    data: str,
+    target: str,
+    output: str,
+    name: str | None,
+    force: bool,
+    checks: bool,
+    form: str,
+    quiet: bool,
 ) -> None:
-    """Look at DATA (a file, or sample:NAME) and write a spec that runs as it is.
+    """Look at DATA and write a spec that runs as it is.
+
+    DATA is a file, an address (https://, s3://, …), sample:NAME, or a source as a spec writes it.
 
     Ids, constants, names and columns that give the target away are found and left out.
     """
@@ -36,7 +46,9 @@ def command(
             click.echo(f"\r\x1b[K{message}", err=True, nl=False)
 
     try:
-        draft = init_spec(data, target, Path(output), name=name, force=force, progress=progress)
+        draft = init_spec(
+            data, target, Path(output), name=name, force=force, checks=checks, progress=progress
+        )
     finally:
         if show:
             click.echo("\r\x1b[K", err=True, nl=False)

@@ -81,14 +81,16 @@ def coverage_line(interval: Mapping[str, Any]) -> str:
 def conversion_lines(conversions: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line a format: how near it is to model.onnx, or why it is not there; then an empty one."""
     lines = []
+    width = max((len(item["name"]) for item in conversions), default=0)
     for item in conversions:
         told = item["reason"]
         if (parity := item["parity"]) is not None and item["status"] == "ok":
             told = (
                 f"differs by {parity['max_difference']:.1e} at most, {parity['disagreements']} other labels, "
                 f"of {parity['rows']:,} rows; {latency(parity['microseconds'])} a row; {size(item['bytes'])}"
+                + (f"; {told}" if told else "")
             )
-        lines.append(f"{item['name']:<16} {item['status']:<9} {told}")
+        lines.append(f"{item['name']:<{max(width, 16)}} {item['status']:<9} {told}")
     return [*lines, ""] if lines else []
 
 

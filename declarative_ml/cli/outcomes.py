@@ -1,4 +1,4 @@
-"""Outcomes of behavioural tests as lines of text."""
+"""Outcomes of checks and behavioural tests as lines of text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ from declarative_ml.cli.options import number
 
 _NAME = 28
 _VALUES = 5
+_SHOWN = 80
+"""Characters of a value."""
+
+
+def check_report(item: Mapping[str, Any]) -> Iterator[str]:
+    """A line for a check of the data contract, and the first rows that break it."""
+    mark = click.style("✓", fg="green")
+    if not item["passed"]:
+        is_error = item["severity"] == "error"
+        mark = click.style("✗", fg="red", bold=True) if is_error else click.style("!", fg="yellow", bold=True)
+    yield f"{mark} {item['check']:<32} {item['found'] or item['asked']}"
+    for example in item["examples"]:
+        value = "" if example["value"] is None else f": {example['value'][:_SHOWN]!r}"
+        yield click.style(f"      row {example['row']:,}{example['part']}{value}", dim=True)
+
+
+def broken_checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each broken check of the data contract, then an empty one; nothing for none."""
+    lines = [next(check_report(item)) for item in checks if not item["passed"]]
+    return [*lines, ""] if lines else []
 
 
 def outcome_lines(tests: Sequence[Mapping[str, Any]]) -> list[str]:

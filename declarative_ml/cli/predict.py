@@ -10,12 +10,17 @@ from declarative_ml.cli.options import quiet_option, spec_options
 
 
 @click.command("predict")
-@click.argument("model", metavar="SPEC|BUNDLE")
+@click.argument("model", metavar="SPEC|BUNDLE|registry:NAME@ALIAS")
 @click.argument("data")
 @click.option(
-    "-o", "--output", default="-", help="csv, tsv, parquet, jsonl or arrow by extension; - for CSV on stdout."
+    "-o",
+    "--output",
+    default="-",
+    help="csv, tsv, parquet, jsonl or arrow by extension; {type: sql, …} or {type: delta, …} for a table; "
+    "- for CSV on stdout.",
 )
 @click.option("--keep", metavar="COLUMN", multiple=True, help="Copy this column of DATA to the output.")
+@click.option("--tracking-uri", metavar="URI", help="Of the registry; $MLFLOW_TRACKING_URI when absent.")
 @spec_options
 @quiet_option
 def command(
@@ -23,19 +28,21 @@ def command(
     data: str,
     output: str,
     keep: tuple[str, ...],
+    tracking_uri: str | None,
     profile: str | None,
     overrides: tuple[str, ...],
     store: str | None,
     quiet: bool,
 ) -> None:
-    """Score the rows of DATA with the latest good run of SPEC, or with a BUNDLE.
+    """Score the rows of DATA with the latest good run of SPEC, a BUNDLE, or what a registry names.
 
-    The order of the rows is kept. DATA may be - for CSV on stdin.
+    The order of the rows is kept. DATA is a file, an address, a source as a spec writes it, or - for CSV
+    on stdin.
     """
     from declarative_ml.api.model import open_model
     from declarative_ml.api.predict import predict
 
-    bundle = open_model(model, profile=profile, overrides=overrides, store=store)
+    bundle = open_model(model, profile=profile, overrides=overrides, store=store, tracking_uri=tracking_uri)
     live = not quiet and sys.stderr.isatty() and output != "-"
 
     def progress(rows: int) -> None:

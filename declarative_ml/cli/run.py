@@ -21,7 +21,8 @@ from declarative_ml.cli.options import (
     spec_argument,
     spec_options,
 )
-from declarative_ml.cli.outcomes import outcome_lines
+from declarative_ml.cli.outcomes import broken_checks, outcome_lines
+from declarative_ml.engines import ENGINES
 
 
 @click.command("run")
@@ -41,6 +42,12 @@ from declarative_ml.cli.outcomes import outcome_lines
     help="Run again although cached: everything, or only STEP.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Steps at a time.")
+@click.option("--engine", type=click.Choice([*ENGINES]), default="local", help="Where the steps run.")
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Of a Ray cluster: HOST:PORT, or auto; default: RAY_ADDRESS, else a Ray for this run alone.",
+)
 def command(
     spec: str,
     profile: str | None,
@@ -52,15 +59,18 @@ def command(
     until: str | None,
     fresh: tuple[str, ...],
     jobs: int | None,
+    engine: str,
+    address: str | None,
 ) -> None:
     """Run SPEC: acquire, prepare, train, evaluate, gate, explain, package, report, track.
 
     What is cached is not run again; a killed run resumes with the same command.
     """
     from declarative_ml.api.progress import Progress
-    from declarative_ml.api.run import RunOptions, run_spec
+    from declarative_ml.api.run import RunOptions, engine_of, run_spec
     from declarative_ml.spec.load import load_spec
 
+    where = engine_of({"type": engine} | ({} if address is None else {"address": address}))
     loaded = load_spec(
         spec, profile=profile, overrides=overrides, data=True, lock="require" if locked else "use"
     )
@@ -74,6 +84,7 @@ def command(
                 until=until,
                 fresh=again,
                 jobs=jobs,
+                engine=where,
                 listener=progress.listen,
                 on_plan=progress.begin,
                 started=STARTED,
@@ -93,6 +104,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     _metrics(result)
     if result.get("interval"):
         click.echo(f"{coverage_line(result['interval'])}\n")
+    for line in broken_checks(result.get("checks", [])):
+        click.echo(line)
     for line in gate_lines(result.get("gates", [])):
         click.echo(line)
     for line in outcome_lines(result.get("tests", [])):
@@ -107,12 +120,18 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     if result["mlflow_run_id"]:
         click.echo(f"mlflow   run {result['mlflow_run_id']} · `dml ui` shows it")
     if "registered" in result:
-        told = "{name} version {version}".format(**result["registered"])
-        click.echo(f"registry {told} · `dml promote` makes it the champion")
+        click.echo(f"registry {_registered(result['registered'])}")
     ran = sum(step["status"] == "run" for step in result["steps"])
     click.echo(
         f"{ran} steps run, {len(result['steps']) - ran} cached or skipped, {seconds(result['seconds'])}"
     )
+
+
+def _registered(made: dict[str, Any]) -> str:
+    told = f"{made['name']} version {made['version']}"
+    if made.get("promoted"):
+        return f"{told} became the champion · `dml models` lists all"
+    return f"{told} · `dml promote` makes it the champion"
 
 
 def _metrics(result: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ def _validate(
     data: bool | None,
     locked: bool,
 ) -> None:
-    from declarative_ml.spec.checks import unreadable
+    from declarative_ml.spec.data_checks import unreadable
     from declarative_ml.spec.load import Lock, load_spec
 
     lock: Lock = "require" if locked else "use"
@@ -86,6 +86,10 @@ def _validate(
         found.codes.add(error.exit_code)
     found.problems += loaded.problems
     found.texts |= loaded.texts
+    if data is True and DataError.exit_code not in found.codes:
+        from declarative_ml.api.column_changes import column_problems
+
+        found.problems += column_problems(loaded)
 
 
 def _show(found: _Found, specs: int, form: str) -> None:

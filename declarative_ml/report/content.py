@@ -71,6 +71,10 @@ class StepResult:
     seconds: float = 0.0
     needs: Sequence[str] = ()
     """Ids of the steps that it takes its inputs from."""
+    peak_bytes: int = 0
+    """The most memory of the run meanwhile; 0: not measured."""
+    expected: tuple[float, int] | None = None
+    """Seconds and bytes that the plan estimated."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +266,20 @@ class FailureResult:
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """How the data did at one check of its contract."""
+
+    check: str
+    asked: str
+    severity: str
+    passed: bool
+    found: str
+    """What there is instead, in words."""
+    examples: Sequence[str] = ()
+    """The first rows that break it, in words."""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that `render_report` shows. Whatever is empty is left out of the page."""
 
@@ -297,6 +315,8 @@ class ReportContent:
     """Test rows: number targets with `evaluate.interval`."""
     tests: Sequence[Outcome] = ()
     """The behavioural tests of the spec."""
+    checks: Sequence[CheckResult] = ()
+    """The data contract of the spec."""
     shap_plots: Mapping[str, bytes] = field(default_factory=dict)
     """Title -> PNG."""
     failures: FailureResult | None = None

@@ -10,6 +10,7 @@ from declarative_ml.report.wording import count, number, percent, shortened
 
 _LEVELS = 8
 _NAMED = 5
+_ALT = "Shares of {} in bins that held about equal shares of the champion's training rows"
 
 
 def drift_table(drift: Drift | None) -> dict[str, Any] | None:
@@ -19,7 +20,7 @@ def drift_table(drift: Drift | None) -> dict[str, Any] | None:
     return {
         "sentence": _sentence(drift),
         "rows": [_row(column) for column in drift.columns],
-        "moved": [_picture(column) for column in drift.moved],
+        "moved": [picture(column, _ALT.format(column.column)) for column in drift.moved],
     }
 
 
@@ -62,8 +63,8 @@ def _row(column: ColumnDrift) -> dict[str, Any]:
     }
 
 
-def _picture(column: ColumnDrift) -> dict[str, Any]:
-    """The shares of the cells, now beside before."""
+def picture(column: ColumnDrift, alt: str) -> dict[str, Any]:
+    """The shares of the cells, now beside before; `alt` says what a picture of bins shows."""
     before, now = column.shares
     if column.kind == "category":
         order = sorted(range(len(before)), key=lambda place: -max(before[place], now[place]))[:_LEVELS]
@@ -78,6 +79,5 @@ def _picture(column: ColumnDrift) -> dict[str, Any]:
             for place in kept
         ]
         return {"name": column.column, "svg": None, "levels": levels}
-    alt = f"Shares of {column.column} in bins that held about equal shares of the champion's training rows"
     svg = outlined_bars(now, before, alt)
     return {"name": column.column, "svg": svg, "levels": [], "low": "low", "high": "high · missing"}

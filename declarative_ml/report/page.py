@@ -13,7 +13,8 @@ from declarative_ml.report import tables, wording
 from declarative_ml.report.behaviour import behaviour_table
 from declarative_ml.report.charts import curve_figures, figures
 from declarative_ml.report.columns import column_cards
-from declarative_ml.report.content import ReportContent
+from declarative_ml.report.content import ReportContent, StepResult
+from declarative_ml.report.contract import contract_table
 from declarative_ml.report.coverage import coverage_table
 from declarative_ml.report.drift import drift_table
 from declarative_ml.report.gates import gate_table
@@ -43,6 +44,7 @@ def render_report(content: ReportContent) -> str:
         curves=curve_figures(content.curves),
         coverage=coverage_table(content),
         gates=gate_table(content),
+        contract=contract_table(content),
         slices=tables.slice_table(content),
         tests=behaviour_table(content),
         small_slice=tables.SMALL_SLICE,
@@ -60,7 +62,7 @@ def render_report(content: ReportContent) -> str:
         hidden_columns=hidden_columns,
         dropped=content.dropped,
         plan=plan_graph(content.steps) if content.steps else None,
-        steps=[(step, wording.seconds(step.seconds)) for step in content.steps],
+        steps=[_step(step) for step in content.steps],
     )
 
 
@@ -139,3 +141,14 @@ def _conversions(content: ReportContent) -> list[dict[str, Any]]:
 def difference(value: float | None) -> str:
     """How far a format is from model.onnx, or a dash."""
     return "–" if value is None else f"{value:.1e}" if value else "0"
+
+
+def _step(step: StepResult) -> tuple[StepResult, list[str]]:
+    """A step, and its cells: seconds and memory, each beside what was estimated; "" where it is not known."""
+    seconds, memory = ("", "") if step.expected is None else step.expected
+    return step, [
+        wording.seconds(step.seconds),
+        "" if seconds == "" else wording.seconds(float(seconds)),
+        wording.size(step.peak_bytes) if step.peak_bytes else "",
+        "" if memory == "" else wording.size(int(memory)),
+    ]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks.automl.entries import DEFAULT, Entry, matched, parse_entry
-from benchmarks.automl.environments import RECIPES
+from benchmarks.automl.recipes import RECIPES
 from declarative_ml.core.errors import UsageError
 
 

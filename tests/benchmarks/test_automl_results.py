@@ -10,7 +10,6 @@ import pytest
 from bench_cells import make_cell
 
 from benchmarks.automl.entries import parse_entry
-from benchmarks.automl.environments import Absent, Environment, Recipe, environment
 from benchmarks.automl.results import (
     cell_path,
     forget_peers,
@@ -23,6 +22,7 @@ from benchmarks.automl.results import (
     write_truth,
 )
 from benchmarks.automl.run import cell_key, code_digest, last_words
+from benchmarks.environments import Absent, Environment, Recipe, environment
 from declarative_ml.core.atomic import write_json
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from declarative_ml.spec.run_lock import BUNDLE_LOCK
 from declarative_ml.store.bundle import Bundle
 from declarative_ml.trackers.mlflow import MLflowTracker
 from declarative_ml.trackers.mlflow_store import connect, locate
@@ -79,9 +80,13 @@ def test_from_a_champion_to_a_better_one_and_back(
     found = tracker.registered(workspace, "wild-flowers", "champion")
     assert found is not None
     tracker.fetch(workspace, found, fetched)
-    evaluated = Path(first["bundle"])
-    for name in ("bundle.json", *Bundle.open(evaluated, verify=True).manifest.files):
-        assert (fetched / name).read_bytes() == (evaluated / name).read_bytes(), name
+    evaluated = Bundle.open(first["bundle"], verify=True)
+    registered = Bundle.open(fetched, verify=True)
+    # The run's own copy has the lock besides: it says how the run ended, and so comes after registering.
+    assert {*evaluated.manifest.files} - {*registered.manifest.files} == {BUNDLE_LOCK}
+    assert registered.manifest.model_digest == evaluated.manifest.model_digest
+    for name in registered.manifest.files:
+        assert registered.read(name) == evaluated.read(name), name
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from declarative_ml.api.annotate import LabelTasks
     from declarative_ml.formats.conversion import Conversion
     from declarative_ml.scoring.estimator import Estimator
     from declarative_ml.scoring.scorer import Scorer
@@ -147,13 +148,18 @@ class Bundle:
         rows = None if table is None else self._source(table)
         return Explanation(explain(self.stored, rows=rows, seed=seed, shaped=is_shaped(table)))
 
-    def convert(self, to: str, output: str | Path | None = None, **options: Any) -> Conversion:
+    def convert(
+        self, to: str, output: str | Path | None = None, *, score: Any = None, **options: Any
+    ) -> Conversion:
         """Convert the model to the format `to`, into the folder `output` (NAME-FORMAT when absent), and hold
-        it against model.onnx. `status` says how it ended. Raises UsageError, MissingDependency."""
+        it against model.onnx. `status` says how it ended; the labelled rows `score` tell what it costs to
+        leave members out. Raises UsageError, MissingDependency."""
         from declarative_ml.api.convert import convert, parse_format
 
         wanted = parse_format(to, options)
-        return convert(self.stored, wanted, Path(output or f"{self.name}-{wanted.name}"))
+        rows = None if score is None else self._source(score, [self.target])
+        target = Path(output or f"{self.name}-{wanted.name}")
+        return convert(self.stored, wanted, target, score=rows, shaped=is_shaped(score))
 
     def examples(self, rows: int = 5) -> Rows:
         """Rows of the training data that the bundle carries, such as the model takes."""
@@ -170,6 +176,20 @@ class Bundle:
         # SQL may read any column of the raw rows.
         wanted = list(dict.fromkeys([*self.columns, *more]))
         return source_of(table, wanted, whole=self.manifest.sql is not None)
+
+    def annotate(
+        self,
+        table: Any,
+        output: str | Path = "tasks.json",
+        *,
+        least_confident: int | None = None,
+        labelled: bool = False,
+    ) -> LabelTasks:
+        """Tasks of Label Studio for the rows without a label; see `declarative_ml.api.annotate`."""
+        from declarative_ml.api.annotate import annotate
+
+        source = self._source(table)
+        return annotate(self.stored, source, output, least_confident=least_confident, labelled=labelled)
 
     def _batches(self, table: Any, keep: Sequence[str] = ()) -> Any:
         from declarative_ml.api.predict import model_rows, read

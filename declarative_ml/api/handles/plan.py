@@ -87,4 +87,4 @@ class Plan:
 
 def _step(graph: Graph, name: str, status: str, seconds: float) -> StepResult:
     step = graph[name]
-    return StepResult(name, step.title, status, seconds, sorted(set(step.inputs.values())))
+    return StepResult(name, step.title, status, seconds, sorted(step.needs))

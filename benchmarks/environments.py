@@ -20,7 +20,6 @@ from declarative_ml.core import user_cache
 from declarative_ml.core.atomic import write_text
 
 READY = "ready.json"
-_PANDAS = "pandas==2.3.3"  # pandas 3 breaks CatBoost and H2O on text columns
 
 
 @dataclass(frozen=True)
@@ -37,35 +36,6 @@ class Recipe:
         """Twelve characters that change with any pin and with the version of Python."""
         told = json.dumps([self.installs, sys.version_info[:2]])
         return hashlib.sha256(told.encode()).hexdigest()[:12]
-
-
-RECIPES: dict[str, Recipe] = {
-    # torch first: the package that comes alone is the build for this machine, not the newest one of all.
-    # Without ray, `best` fails where its trial fit for stacking has no process of its own.
-    "autogluon": Recipe(
-        (
-            ("torch==2.13.0",),
-            ("autogluon.tabular[catboost,fastai,lightgbm,ray,xgboost]==1.6.3", _PANDAS),
-        )
-    ),
-    "h2o": Recipe((("h2o==3.46.0.12", _PANDAS, "numpy==2.3.5"),), programs=("java",)),
-    # What the extra `automl` names, with the XGBoost that brings no library for graphics cards.
-    "flaml": Recipe(
-        (
-            (
-                "flaml==2.7.0",
-                _PANDAS,
-                "lightgbm==4.7.0",
-                "numpy==2.3.5",
-                "scikit-learn==1.7.2",
-                "scipy==1.16.3",
-                "xgboost-cpu==2.1.4",
-            ),
-        )
-    ),
-    "lightgbm": Recipe((("lightgbm==4.7.0", _PANDAS, "numpy==2.3.5", "scikit-learn==1.7.2"),)),
-    "catboost": Recipe((("catboost==1.2.10", _PANDAS, "numpy==2.3.5"),)),
-}
 
 
 @dataclass(frozen=True)
@@ -90,9 +60,8 @@ def bench_folder() -> Path:
     return user_cache.folder() / "bench"
 
 
-def environment(name: str, folder: Path, recipe: Recipe | None = None) -> Environment | Absent:
+def environment(name: str, folder: Path, recipe: Recipe) -> Environment | Absent:
     """The environment of the peer `name` below `folder`, made now if it is not there."""
-    recipe = recipe or RECIPES[name]
     for program in recipe.programs:
         if shutil.which(program) is None:
             return Absent(f"{program} is not on the path")
