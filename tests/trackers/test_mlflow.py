@@ -372,7 +372,7 @@ def test_the_import_spares_what_tracking_does_not_use_and_leaves_it_usable() -> 
 
 
 def test_a_process_without_a_main_file_outlives_a_client_of_spark() -> None:
-    """Where only pyspark-client is installed, a look for its session ends such a process (pytest's workers)."""
+    """With pyspark-client alone, looking for its session ends such a process (a worker of pytest)."""
     code = (
         "from declarative_ml.trackers.mlflow_store import import_mlflow\n"
         "print(import_mlflow().get_registry_uri())\n"
