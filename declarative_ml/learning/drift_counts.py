@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,48 +81,46 @@ class LevelCounts:
 
     def __init__(self, reference: Mapping[str, Any]) -> None:
         self._levels: list[str] = list(reference["levels"])
-        self._known = frozenset(self._levels)
-        self._counts: Counter[str] = Counter()
-        self._unseen: Counter[str] = Counter()
-        self._rows = self._missing = self._other = 0
+        self._counts: Counter[str | None] = Counter(dict.fromkeys([*self._levels, "", None], 0))
+        """Levels of the reference, what stands for a missing value, then the unseen levels that are named."""
+        self._first_unseen = len(self._counts)
+        self._rows = self._other = 0
 
     def update(self, values: np.ndarray) -> None:
         """See ColumnCounts."""
-        found = Counter(values.tolist())
+        known = len(self._counts)
+        self._counts.update(values.tolist())
         self._rows += len(values)
-        self._missing += found.pop("", 0) + found.pop(None, 0)
-        for level, rows in found.items():
-            if level in self._known:
-                self._counts[level] += rows
-            else:
-                self._count_unseen(level[:_LONGEST], rows)
+        if len(self._counts) > known:
+            for level in list(islice(self._counts, known, None)):
+                self._count_unseen(level or "", self._counts.pop(level))
 
     def _count_unseen(self, level: str, rows: int) -> None:
-        if level in self._unseen or len(self._unseen) < MOST_UNSEEN:
-            self._unseen[level] += rows
+        """Count a level by its name, cut short, if it is one of the named ones or there is a place left."""
+        name = level[:_LONGEST]
+        if name in self._counts or len(self._counts) < self._first_unseen + MOST_UNSEEN:
+            self._counts[name] += rows
         else:
             self._other += rows
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """See ColumnCounts."""
         for level, rows in zip(entry["levels"], entry["counts"], strict=True):
-            if level in self._known:
-                self._counts[level] += rows
-            else:
-                self._count_unseen(level, rows)
+            self._count_unseen(level, rows)
+        self._counts[""] += entry["missing"]
         self._rows += entry["rows"]
-        self._missing += entry["missing"]
         self._other += entry["other"]
 
     def entry(self) -> Entry:
         """`levels` and `counts`: those of the reference, then unseen ones; `other`: more of these."""
-        unseen = sorted(self._unseen.items(), key=lambda item: (-item[1], item[0]))
+        found = islice(self._counts.items(), self._first_unseen, None)
+        unseen = sorted(((level or "", rows) for level, rows in found), key=lambda item: (-item[1], item[0]))
         return {
             "kind": "category",
             "levels": [*self._levels, *(level for level, _ in unseen)],
             "counts": [*(self._counts[level] for level in self._levels), *(rows for _, rows in unseen)],
             "other": self._other,
-            "missing": self._missing,
+            "missing": self._counts[""] + self._counts[None],
             "rows": self._rows,
         }
 

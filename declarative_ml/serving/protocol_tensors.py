@@ -99,6 +99,32 @@ def read_binary(name: str, datatype: str, content: memoryview, rows: int) -> np.
 
 
 def _read_texts(name: str, content: memoryview, rows: int) -> list[str]:
+    found = _read_short_texts(content, rows) if rows >= _MANY else None
+    return _read_any_texts(name, content, rows) if found is None else found
+
+
+def _read_short_texts(content: memoryview, rows: int) -> list[str] | None:
+    """Many short ASCII texts without NUL, found all at once; None where they may be others.
+
+    Then three zeros in line are the end of a length, and of nothing else. That the lengths lead from one
+    to the next and to the end is checked, so that what is given back is right in any case.
+    """
+    given = np.frombuffer(content, np.uint8)
+    zeros = given == 0
+    places = np.flatnonzero(zeros[1:-2] & zeros[2:-1] & zeros[3:])
+    if len(places) != rows or places[0] != 0:
+        return None
+    starts = places + 4
+    ends = starts + given[places]
+    if ends[-1] != len(given) or not np.array_equal(ends[:-1], places[1:]):
+        return None
+    text = str(content, "latin-1")
+    if not text.isascii():
+        return None
+    return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _read_any_texts(name: str, content: memoryview, rows: int) -> list[str]:
     given, size, parts, place = content.tobytes(), len(content), [], 0
     try:
         for _ in range(rows):
@@ -118,6 +144,8 @@ def _read_texts(name: str, content: memoryview, rows: int) -> list[str]:
 
 
 _LENGTH = struct.Struct("<I").unpack_from
+_MANY = 16
+"""Below, one after the other is as fast."""
 
 
 def _no_text(name: str, number: int) -> Refusal:

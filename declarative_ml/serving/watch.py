@@ -34,7 +34,7 @@ from declarative_ml.spec.monitor import LEAST_ROWS, Monitor
 
 log = logging.getLogger("declarative_ml.serving")
 
-BATCH_ROWS = 256
+BATCH_ROWS = 512
 """Rows that are counted at once."""
 DELAY_SECONDS = 1.0
 """Fewer rows are counted after so long."""
@@ -71,7 +71,8 @@ class Watch:
             self.alarm = Alarm(drift.webhook, model.about)
         self.log = None if monitor.log is None else LogWriter(monitor.log, model.manifest)
         self._state: dict[str, Any] | None = None
-        """The windows after the last rows: what other workers see of them."""
+        """The windows after the last rows: what other workers, if there are any, see of them."""
+        self._has_others = False
         self.others: Callable[[], list[dict[str, Any]]] = list
         """The windows of the other workers."""
         self.dropped = 0
@@ -85,6 +86,7 @@ class Watch:
     def share(self, board: Board) -> None:
         """Let other workers see the windows, and see theirs."""
         name = self._name
+        self._has_others = board.folder is not None
         if self.alarm is not None:
             self.alarm.folder = board.folder
         board.show(name, lambda: self._state)
@@ -139,7 +141,8 @@ class Watch:
         cells = answer_cells(self.model.scorer, scored)
         if self.windows is not None:
             self.windows.update(columns, cells, seen[-1][1])
-            self._state = self.windows.state()
+            if self._has_others:
+                self._state = self.windows.state()
             if self.alarm is not None and self.windows.last is not self._sounded:
                 self._sound(self.alarm, self.windows)
         if self.log is not None:
