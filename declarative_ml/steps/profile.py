@@ -15,12 +15,10 @@ from declarative_ml.features import FEATURES
 from declarative_ml.learning.words import is_prose
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.directions import monotone_columns, require_order
-from declarative_ml.steps.split import TEST, VALIDATION
 from declarative_ml.steps.table import blocks, open_table, require_columns
+from declarative_ml.steps.training_rows import training_blocks
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from declarative_ml.learning.statistics import ColumnProfile
 
 
@@ -73,35 +71,17 @@ def require_few(columns: int) -> None:
         )
 
 
-def training_rows(context: StepContext) -> np.ndarray:
-    """Positions in the table of the training rows, ascending."""
-    import numpy as np
-
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    rows: np.ndarray = np.sort(order[(part != TEST) & (part != VALIDATION)])
-    return rows
-
-
 def profile_table(context: StepContext) -> list[ColumnProfile]:
     """The profile of each column, over the training rows only."""
-    import numpy as np
-    import pyarrow as pa
-
-    from declarative_ml.core.columns import row_hashes
     from declarative_ml.learning.statistics import ColumnProfiler
 
-    rows = training_rows(context)
     with open_table(context.inputs["table"]) as reader:
         schema = reader.schema
     profilers = [ColumnProfiler(field.name, field.type) for field in schema]
-    for start, block in blocks(context.inputs["table"]):
-        low, high = np.searchsorted(rows, [start, start + block.num_rows])
-        taken = block.take(pa.array(rows[low:high] - start))
-        hashes = row_hashes(taken, 0)
+    for taken, hashes, done in training_blocks(context, blocks(context.inputs["table"])):
         for number, profiler in enumerate(profilers):
             profiler.update(taken.column(number), hashes)
-        context.progress(high / max(len(rows), 1), f"{high:,} of {len(rows):,} rows")
+        context.progress(done, f"{done:.0%} of the rows")
     return [profiler.profile() for profiler in profilers]
 
 
