@@ -12,6 +12,7 @@ Ranks are whole numbers, whose sums float64 holds exactly: no order of addition 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +32,8 @@ class Readout:
     """float64 [N], NaN where missing."""
     codes: np.ndarray | None = None
     """Level numbers int64 [N], -1 where missing."""
-    levels: int = 0
+    labels: Sequence[str] = ()
+    """Of the levels."""
     ranks: np.ndarray | None = None
     """Of `values`, doubled and centred: whole numbers as float64 [N], 0 where missing."""
     present: np.ndarray | None = None
@@ -46,17 +48,18 @@ class Readout:
         return np.asarray(self.codes < 0)
 
 
-def of_numbers(name: str, values: np.ndarray, codes: np.ndarray | None = None, levels: int = 0) -> Readout:
+def of_numbers(name: str, values: np.ndarray, codes: np.ndarray | None = None) -> Readout:
     """A column of float64 numbers [N]; NaN and infinity are missing. With two values, also their codes."""
     present = np.isfinite(values)
     ranks = np.zeros(len(values))
     ranks[present] = doubled_ranks(values[present])
-    return Readout(name, np.where(present, values, np.nan), codes, levels, ranks, present.astype(np.float64))
+    known = present.astype(np.float64)
+    return Readout(name, np.where(present, values, np.nan), codes, ranks=ranks, present=known)
 
 
-def of_levels(name: str, codes: np.ndarray, levels: int) -> Readout:
-    """A column of level numbers [N] below `levels`; -1 is missing."""
-    return Readout(name, codes=codes, levels=levels)
+def of_levels(name: str, codes: np.ndarray, labels: Sequence[str] = ()) -> Readout:
+    """A column of level numbers [N]; -1 is missing."""
+    return Readout(name, codes=codes, labels=labels)
 
 
 def doubled_ranks(values: np.ndarray) -> np.ndarray:
@@ -86,12 +89,17 @@ def rank_correlations(ones: list[Readout], others: list[Readout]) -> np.ndarray:
     """Spearman's correlation of each of `ones` with each of `others` [A, B]; NaN where it is not defined."""
     x, m = _stacked(ones)
     y, k = _stacked(others)
-    rows = m.T @ k
-    sums = x.T @ k, m.T @ y
-    squares = (x * x).T @ k, m.T @ (y * y)
-    spread = (rows * squares[0] - sums[0] ** 2) * (rows * squares[1] - sums[1] ** 2)
+    if m.all() and k.all():  # centred, so that what is below comes to this
+        rows = np.full((len(ones), len(others)), len(x))
+        product, spread = x.T @ y, np.outer((x * x).sum(axis=0), (y * y).sum(axis=0))
+    else:
+        rows = m.T @ k
+        sums = x.T @ k, m.T @ y
+        spread = rows * ((x * x).T @ k) - sums[0] ** 2
+        spread = spread * (rows * (m.T @ (y * y)) - sums[1] ** 2)
+        product = rows * (x.T @ y) - sums[0] * sums[1]
     defined = (rows >= LEAST_ROWS) & (spread > 0)
-    found = (rows * (x.T @ y) - sums[0] * sums[1]) / np.sqrt(np.where(defined, spread, 1.0))
+    found = product / np.sqrt(np.where(defined, spread, 1.0))
     return np.where(defined, np.clip(found, -1.0, 1.0), np.nan)
 
 

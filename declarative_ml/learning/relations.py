@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 40
 """Columns held against each other: those that go with the target most. All are held against the target."""
+MOST_NUMBERS = 400
+"""Number columns among which pairs are looked for that say the same."""
+SAME = 0.98
+MOST_PAIRS = 20
 DRAWN = 12
 """Columns along which the target is followed."""
 GROUPS = 10
 MOST_LEVELS = 6
+RARE = 5
+"""Levels with fewer sampled rows count as one: a level of one row goes with everything."""
 
 
 class Stretch(Section):
@@ -63,6 +69,13 @@ class TargetRelation(Section):
     along: tuple[Stretch, ...] = ()
 
 
+class Pair(Section):
+    """Two columns that go together so closely that they say the same."""
+
+    columns: tuple[str, str]
+    value: float
+
+
 class Relations(Section):
     """The object of relations.json."""
 
@@ -73,6 +86,7 @@ class Relations(Section):
     values: tuple[tuple[float | None, ...], ...] = Field(
         default=(), description="Row i: the association of column i with each of the columns before it"
     )
+    pairs: tuple[Pair, ...] = Field(default=(), description="Columns that say the same, the closest first")
 
 
 def find_relations(sample: RowSample, features: Mapping[str, str], task: Task) -> Relations:
@@ -85,20 +99,21 @@ def find_relations(sample: RowSample, features: Mapping[str, str], task: Task) -
     ranked = sorted(found, key=lambda item: -abs(item.value or 0.0))
     drawn = {item.column for item in ranked[:DRAWN] if item.value is not None}
     relations = tuple(
-        item.model_copy(
-            update={"along": _along(columns[item.column], table.column(item.column), target.values)}
-        )
+        item.model_copy(update={"along": _along(columns[item.column], target.values)})
         if item.column in drawn and target.values is not None
         else item
         for item in ranked
     )
-    held = [target, *(columns[item.column] for item in ranked[:MOST_COLUMNS])]
+    by_strength = [columns[item.column] for item in ranked if item.value is not None]
+    held = [target, *by_strength[:MOST_COLUMNS]]
+    values = _matrix(held)
     return Relations(
         rows=len(table),
         of=sample.seen,
         target=relations,
         columns=tuple(column.name for column in held),
-        values=_matrix(held),
+        values=values,
+        pairs=_pairs(by_strength, held, values),
     )
 
 
@@ -123,8 +138,7 @@ def _read(sample: RowSample, column: pa.ChunkedArray, name: str, feature: str) -
         return of_numbers(name, _floats(values))
     if feature == "number":
         return of_numbers(name, _numbers_in(values))
-    codes, levels = _codes(values)
-    return of_levels(name, codes, len(levels))
+    return of_levels(name, *_joined(*_codes(values)))
 
 
 def _read_target(column: pa.ChunkedArray, task: Task) -> Readout:
@@ -138,8 +152,8 @@ def _read_target(column: pa.ChunkedArray, task: Task) -> Readout:
     place = np.array([task.classes.index(name) for name in names] or [0], dtype=np.int64)
     codes = place[codes]
     if task.type == "binary":
-        return of_numbers(task.target, codes.astype(np.float64), codes, 2)
-    return of_levels(task.target, codes, len(task.classes))
+        return of_numbers(task.target, codes.astype(np.float64), codes)
+    return of_levels(task.target, codes, task.classes)
 
 
 def _floats(values: pa.Array) -> np.ndarray:
@@ -170,6 +184,19 @@ def _codes(values: pa.Array) -> tuple[np.ndarray, pa.Array]:
     return codes, encoded.dictionary
 
 
+def _joined(codes: np.ndarray, levels: pa.Array) -> tuple[np.ndarray, list[str]]:
+    """The levels as texts, rare ones as one level, the last."""
+    from declarative_ml.core.columns import raw_column
+
+    labels = raw_column(levels, "string").to_pylist()
+    kept = np.bincount(codes[codes >= 0], minlength=len(labels)) >= RARE
+    if kept.all():
+        return codes, labels
+    place = np.where(kept, np.cumsum(kept) - 1, np.count_nonzero(kept))
+    named = [label for label, is_kept in zip(labels, kept.tolist(), strict=True) if is_kept]
+    return np.where(codes >= 0, place[codes], -1), [*named, f"{len(labels) - len(named):,} rare ones"]
+
+
 def _with_target(column: Readout, target: Readout, task: Task, is_length: bool) -> TargetRelation:
     measure, value = association(column, target)
     linear = alone = None
@@ -193,9 +220,7 @@ def _missing_with_target(column: Readout, target: Readout) -> float | None:
     rows = int(np.count_nonzero(absent))
     if min(rows, len(absent) - rows) < LEAST_ROWS:
         return None
-    return rounded(
-        association(of_numbers("", absent.astype(np.float64), absent.astype(np.int64), 2), target)[1]
-    )
+    return rounded(association(of_numbers("", absent.astype(np.float64), absent.astype(np.int64)), target)[1])
 
 
 def rounded(value: float | None) -> float | None:
@@ -225,30 +250,44 @@ def _matrix(columns: Sequence[Readout]) -> tuple[tuple[float | None, ...], ...]:
     )
 
 
-def _along(column: Readout, values: pa.ChunkedArray, outcome: np.ndarray) -> tuple[Stretch, ...]:
-    """The mean outcome in groups of about equally many rows from low to high, or in the commonest levels."""
-    from declarative_ml.core.columns import raw_column
+def _pairs(
+    columns: Sequence[Readout], held: Sequence[Readout], values: tuple[tuple[float | None, ...], ...]
+) -> tuple[Pair, ...]:
+    """The pairs of columns that say the same, of all numbers and of what is in the matrix."""
+    found: dict[tuple[str, str], float] = {}
+    numbers = [column for column in columns if column.ranks is not None][:MOST_NUMBERS]
+    if numbers:
+        matrix = np.abs(np.nan_to_num(np.tril(rank_correlations(numbers, numbers), -1)))
+        for row, place in np.argwhere(matrix >= SAME).tolist():
+            found[numbers[place].name, numbers[row].name] = float(matrix[row, place])
+    for row, column in enumerate(held):
+        for place, value in enumerate(values[row]):
+            if place and value is not None and abs(value) >= SAME:
+                found[held[place].name, column.name] = abs(value)
+    closest = sorted(found.items(), key=lambda item: (-round(item[1], 4), item[0]))[:MOST_PAIRS]
+    return tuple(Pair(columns=names, value=round(value, 4)) for names, value in closest)
 
-    if column.values is None:
-        assert column.codes is not None
-        names = raw_column(_codes(values.combine_chunks())[1], "string").to_pylist()
-        group, labels = column.codes, [{"level": name} for name in names]
+
+def _along(column: Readout, outcome: np.ndarray) -> tuple[Stretch, ...]:
+    """The mean outcome in groups of about equally many rows from low to high, or in the commonest levels."""
+    if column.values is not None:
+        group, stretches = _groups(column.values)
     else:
-        group, labels = _groups(column.values)
+        assert column.codes is not None
+        group, stretches = column.codes, [{"level": label} for label in column.labels]
     kept = group >= 0
-    rows = np.bincount(group[kept], minlength=len(labels))
-    sums = np.bincount(group[kept], weights=outcome[kept], minlength=len(labels))
-    shown = range(len(labels))
+    rows = np.bincount(group[kept], minlength=len(stretches))
+    sums = np.bincount(group[kept], weights=outcome[kept], minlength=len(stretches))
+    shown = list(range(len(stretches)))
     if column.values is None:
-        shown = sorted(sorted(shown, key=lambda place: (-rows[place], names[place]))[:MOST_LEVELS])  # type: ignore[assignment]
-        shown = sorted(shown, key=lambda place: -rows[place])  # type: ignore[assignment]
+        shown = sorted(shown, key=lambda place: (-rows[place], column.labels[place]))[:MOST_LEVELS]
     return tuple(
-        Stretch(**labels[place], rows=int(rows[place]), mean=float(f"{sums[place] / rows[place]:.6g}"))
+        Stretch(**stretches[place], rows=int(rows[place]), mean=float(f"{sums[place] / rows[place]:.6g}"))
         for place in shown
     )
 
 
-def _groups(values: np.ndarray) -> tuple[np.ndarray, list[dict[str, float]]]:
+def _groups(values: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """The group of each value [N], -1 where missing, and the least and greatest value of each group."""
     known = np.isfinite(values)
     distinct, place = np.unique(values[known], return_inverse=True)

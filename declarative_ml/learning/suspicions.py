@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from declarative_ml.learning.statistics import ColumnProfile
 
 STRONG = 0.98
-"""A column that goes with another this closely says the same, or is the same in other words."""
+"""A column that goes with the target this closely may be the target in other words."""
 ALONE = 0.99
 """ROC AUC of a column alone that hardly any honest column reaches."""
 TELLING = 0.5
@@ -62,7 +62,7 @@ def find_suspicions(
         *leaks,
         *_strong(relations.target, told, target),
         *_missing(relations.target, told, target),
-        *_same(relations, target),
+        *_same(relations),
         *_quiet(by_name),
     ]
 
@@ -92,20 +92,10 @@ def _missing(found: Sequence[TargetRelation], told: set[str], target: str) -> It
             yield Suspicion(kind="missing", columns=(item.column,), reason=reason)
 
 
-def _same(relations: Relations, target: str) -> Iterator[Suspicion]:
-    pairs = [
-        (abs(value), relations.columns[place], relations.columns[row])
-        for row, values in enumerate(relations.values)
-        for place, value in enumerate(values)
-        if value is not None and abs(value) >= STRONG and relations.columns[place] != target
-    ]
-    pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
-    for value, first, second in pairs[:MOST_PAIRS]:
-        yield Suspicion(
-            kind="same",
-            columns=(first, second),
-            reason=f"{first} and {second} say the same ({value:.3f} of 1)",
-        )
+def _same(relations: Relations) -> Iterator[Suspicion]:
+    for pair in relations.pairs[:MOST_PAIRS]:
+        reason = f"{' and '.join(pair.columns)} say the same ({pair.value:.3f} of 1)"
+        yield Suspicion(kind="same", columns=pair.columns, reason=reason)
 
 
 def _quiet(profiles: Mapping[str, ColumnProfile]) -> Iterator[Suspicion]:
