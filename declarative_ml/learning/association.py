@@ -42,10 +42,13 @@ class Readout:
     @property
     def is_missing(self) -> np.ndarray:
         """Where there is no value, bool [N]."""
+        absent: np.ndarray
         if self.present is not None:
-            return self.present == 0
-        assert self.codes is not None
-        return np.asarray(self.codes < 0)
+            absent = self.present == 0
+        else:
+            assert self.codes is not None
+            absent = self.codes < 0
+        return absent
 
 
 def of_numbers(name: str, values: np.ndarray, codes: np.ndarray | None = None) -> Readout:
