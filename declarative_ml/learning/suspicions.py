@@ -9,6 +9,7 @@ from pydantic import Field
 
 from declarative_ml.core.component import Section
 from declarative_ml.learning.leak_search import find_leaks
+from declarative_ml.learning.leaks import GRAVE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,7 @@ class Suspicion(Section):
     @property
     def is_grave(self) -> bool:
         """Whether the numbers of the model are not to be trusted before it is settled."""
-        return self.kind in ("leak", "strong", "missing")
+        return self.kind in GRAVE
 
 
 def find_suspicions(

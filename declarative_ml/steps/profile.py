@@ -70,10 +70,10 @@ def run(context: StepContext) -> None:
 
 
 def grave_note(suspicion: Suspicion) -> str:
-    """A suspicion as a sentence that stands alone."""
-    named, reason = ", ".join(suspicion.columns), suspicion.reason
-    said = f"{named}: {reason}" if len(suspicion.columns) == 1 else reason
-    return f"{said}. What is not known when the model is asked belongs under `exclude`."
+    """A suspicion as sentences that stand alone."""
+    named = f"{suspicion.columns[0]}: " if len(suspicion.columns) == 1 else ""
+    said = f"{named}{suspicion.reason}"
+    return f"Too good to be true? {said}. What is not known when the model is asked has to be excluded."
 
 
 def require_number(task: Task, *, interval: bool) -> None:
