@@ -9,7 +9,7 @@ are at most k rows; Cohen & Kaplan, "Summarizing data using bottom-k sketches", 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from declarative_ml.core.component import Section
 from declarative_ml.core.errors import DataError
 from declarative_ml.learning.histograms import histogram, most_frequent
 from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days, iso_texts
+from declarative_ml.learning.level_counts import LevelCounts
 from declarative_ml.learning.moments import Moments
 from declarative_ml.learning.sketches import SAMPLE_SIZE, DistinctCount, Sample
 from declarative_ml.learning.words import wording
@@ -163,11 +164,9 @@ class LevelStatistics(Accumulator):
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.truncated = False
+        self._counts = LevelCounts(MAX_LEVELS, MAX_LEVEL_CHARACTERS)
         self.characters = 0
         """Total length of the present texts."""
-        self._held = 0
 
     def update(self, values: pa.Array, hashes: np.ndarray) -> None:
         """Add a block of strings."""
@@ -177,33 +176,36 @@ class LevelStatistics(Accumulator):
         present = values.filter(pc.fill_null(pc.not_equal(values, ""), False))
         self.missing += len(values) - len(present)
         self.characters += pc.sum(pc.utf8_length(present)).as_py() or 0
-        found = pc.value_counts(present)
-        texts, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
-        self._count(zip(texts, counts, strict=True))
+        self._counts.update(present)
 
     def merge(self, other: Self) -> None:
         """Add everything that `other` has seen."""
         self.rows += other.rows
         self.missing += other.missing
         self.characters += other.characters
-        self.truncated = self.truncated or other.truncated
-        self._count(other.counts.items())
+        self._counts.merge(other._counts)
 
-    def _count(self, pairs: Iterable[tuple[str, int]]) -> None:
-        counts = self.counts
-        for text, count in pairs:
-            if text in counts:
-                counts[text] += count
-            elif len(counts) < MAX_LEVELS and self._held < MAX_LEVEL_CHARACTERS:
-                counts[text] = count
-                self._held += len(text)
-            else:
-                self.truncated = True
+    @property
+    def truncated(self) -> bool:
+        """Whether some texts are not held."""
+        return self._counts.truncated
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All held levels with their counts, made anew at each call."""
+        texts, counts = self._counts.arrays
+        return dict(zip(texts.to_pylist(), counts.tolist(), strict=True))
+
+    @property
+    def ranked(self) -> tuple[pa.Array, np.ndarray]:
+        """All held levels and their counts [K]: most frequent first, then by name."""
+        return self._counts.ranked
 
     @property
     def levels(self) -> list[tuple[str, int]]:
-        """All held levels with their counts: most frequent first, then by name."""
-        return sorted(self.counts.items(), key=lambda level: (-level[1], level[0]))
+        """The same as pairs."""
+        texts, counts = self.ranked
+        return list(zip(texts.to_pylist(), counts.tolist(), strict=True))
 
     @property
     def mean_length(self) -> float | None:
@@ -314,18 +316,19 @@ class ColumnProfiler:
         return self._of_numbers(self.statistics, is_date=False)
 
     def _of_levels(self, levels: LevelStatistics) -> ColumnProfile:
-        held = levels.levels
-        words, lower = wording([text for text, _ in held])
+        texts, counts = levels.ranked
+        words, lower = wording(texts)
+        top = zip(texts[:TOP_VALUES].to_pylist(), counts[:TOP_VALUES].tolist(), strict=True)
         return ColumnProfile(
             name=self.name,
             dtype=self.dtype,
             rows=levels.rows,
             missing=levels.missing,
-            distinct=len(held),
+            distinct=len(texts),
             distinct_exact=not levels.truncated,
-            unique=bool(held) and held[0][1] == 1,
-            constant=len(held) <= 1,
-            top=tuple((_shown(text), count) for text, count in held[:TOP_VALUES]),
+            unique=len(texts) > 0 and bool(counts[0] == 1),
+            constant=len(texts) <= 1,
+            top=tuple((_shown(text), count) for text, count in top),
             mean_length=levels.mean_length,
             words=words,
             lower=lower,
