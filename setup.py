@@ -1,8 +1,8 @@
 """Everything is in pyproject.toml, except two things that only this file can say.
 
 specs/ and schemas/ ship inside the package and stay at the top of the repository, where people look for
-them. And the fast readers of texts are compiled where Cython and a compiler are at hand: without them the
-package does the same, slower on text columns. The one that reads spaCy's tokens needs spaCy as well, which
+them. And the fast readers of texts and the hashes of rows are compiled where Cython and a compiler are at hand:
+without them the package does the same, slower on text columns. The one that reads spaCy's tokens needs spaCy as well, which
 pip's isolated builds do not have: `make setup` builds it in place.
 """
 
@@ -16,9 +16,12 @@ DATA = {"declarative_ml.specs": "specs", "declarative_ml.schemas": "schemas"}
 
 def extensions() -> list[Extension]:
     """What can be compiled here."""
-    lexicon = Extension("declarative_ml.text._lexicon", ["declarative_ml/text/_lexicon.pyx"], optional=True)
+    plain = [
+        Extension("declarative_ml.core._row_hash", ["declarative_ml/core/_row_hash.pyx"], optional=True),
+        Extension("declarative_ml.text._lexicon", ["declarative_ml/text/_lexicon.pyx"], optional=True),
+    ]
     if not (3, 8, 2) <= installed_spacy() < (3, 9):
-        return [lexicon]
+        return plain
     import numpy
 
     linguistics = Extension(
@@ -29,7 +32,7 @@ def extensions() -> list[Extension]:
         language="c++",
         optional=True,
     )
-    return [lexicon, linguistics]
+    return [*plain, linguistics]
 
 
 def installed_spacy() -> tuple[int, ...]:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-_JOINED_BYTES = 32 << 20
 _WORDS = {"integer": "an integer", "number": "a number", "boolean": "true or false", "date": "a date"}
 
 
@@ -110,26 +109,38 @@ def typed_batches(
 
     Raises DataError when a column is absent or a value does not fit its rule.
     """
-    import pyarrow as pa
 
     def typed() -> Iterator[pa.RecordBatch]:
         first_row = 1
-        for batch in _joined(batches):
+        for batch in recut(batches):
             yield _typed_batch(batch, schema, strict=strict, first_row=first_row)
             first_row += batch.num_rows
 
+    return recut(typed())
+
+
+def recut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in blocks of BLOCK_ROWS; the last one is shorter, and the last before another schema.
+
+    Such a block passes as it is: the cost of a column is mostly per batch, and then in being joined.
+    """
+    import pyarrow as pa
+
     waiting: list[pa.RecordBatch] = []
     rows = 0
-    for batch in typed():
-        waiting.append(batch)
-        rows += batch.num_rows
-        if rows >= BLOCK_ROWS:
-            whole = pa.concat_batches(waiting)
-            full = rows - rows % BLOCK_ROWS
-            yield from (whole.slice(start, BLOCK_ROWS) for start in range(0, full, BLOCK_ROWS))
-            waiting, rows = [whole.slice(full)], rows - full
-    if rows:
-        yield pa.concat_batches(waiting)
+    for batch in batches:
+        if waiting and not waiting[0].schema.equals(batch.schema):
+            yield pa.concat_batches(waiting)
+            waiting, rows = [], 0
+        while rows + batch.num_rows >= BLOCK_ROWS:
+            waiting.append(batch.slice(0, BLOCK_ROWS - rows))
+            yield waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+            batch, waiting, rows = batch.slice(BLOCK_ROWS - rows), [], 0
+        if batch.num_rows:
+            waiting.append(batch)
+            rows += batch.num_rows
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
 
 
 def raw_column(array: pa.Array, dtype: Literal["float32", "string"]) -> pa.Array:
@@ -156,22 +167,6 @@ def raw_column(array: pa.Array, dtype: Literal["float32", "string"]) -> pa.Array
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     clipped = np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
     return pa.array(clipped, pa.float32(), from_pandas=False)
-
-
-def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Small batches of equal schema as fewer, larger ones: the cost of a column is mostly per batch."""
-    import pyarrow as pa
-
-    waiting: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        if waiting and (size >= _JOINED_BYTES or not waiting[0].schema.equals(batch.schema)):
-            yield pa.concat_batches(waiting)
-            waiting, size = [], 0
-        waiting.append(batch)
-        size += batch.nbytes
-    if waiting:
-        yield pa.concat_batches(waiting)
 
 
 def _typed_batch(

@@ -21,7 +21,14 @@ _MICROSECONDS = {"hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_00
 def read_dates(trimmed: pa.Array, rule: ColumnRule) -> pa.Array:
     """Trimmed texts as timestamp[us] (`rule.has_time`) or date32; null where no pattern fits."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    present = as_mask(pc.is_valid(trimmed))
+    fast = iso_moments(trimmed.drop_null(), with_time=rule.has_time) if ISO_DATE in rule.formats else None
+    if fast is not None:
+        moments = np.zeros(len(trimmed), dtype=np.int64)
+        moments[present] = fast
+        return _typed(moments, present, rule)
     codes = trimmed.dictionary_encode()
     levels = codes.dictionary
     moments = np.zeros(len(levels), dtype=np.int64)
@@ -33,12 +40,17 @@ def read_dates(trimmed: pa.Array, rule: ColumnRule) -> pa.Array:
         values, fits = parse_dates(levels.take(pa.array(open_)), pattern)
         moments[open_[fits]] = values[fits]
         known[open_[fits]] = True
+    return _typed(moments, known, rule).take(codes.indices)
+
+
+def _typed(moments: np.ndarray, known: np.ndarray, rule: ColumnRule) -> pa.Array:
+    """Microseconds since 1970 as the type of the rule, null where they are not `known`."""
+    import pyarrow as pa
+
     if rule.has_time:
-        typed = pa.array(moments, mask=~known).cast(pa.timestamp("us"))
-    else:
-        days = np.floor_divide(moments, 86_400_000_000).astype(np.int32)
-        typed = pa.array(days, pa.int32(), mask=~known).cast(pa.date32())
-    return typed.take(codes.indices)
+        return pa.array(moments, mask=~known).cast(pa.timestamp("us"))
+    days = np.floor_divide(moments, 86_400_000_000).astype(np.int32)
+    return pa.array(days, pa.int32(), mask=~known).cast(pa.date32())
 
 
 def parse_dates(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +58,7 @@ def parse_dates(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    fast = _iso_moments(texts, with_time=pattern == ISO_DATE + TIME) if pattern.startswith(ISO_DATE) else None
+    fast = iso_moments(texts, with_time=pattern == ISO_DATE + TIME) if pattern.startswith(ISO_DATE) else None
     if fast is not None:
         return fast, np.ones(len(texts), dtype=bool)
     found = pc.extract_regex(texts, f"^(?:{date_pattern(pattern)})$")
@@ -74,7 +86,7 @@ def canonical_texts_of_dates(array: pa.Array) -> pa.Array:
     return pc.replace_substring(seconds.cast(pa.string()), " ", "T")
 
 
-def _iso_moments(texts: pa.Array, *, with_time: bool) -> np.ndarray | None:
+def iso_moments(texts: pa.Array, *, with_time: bool) -> np.ndarray | None:
     """The short way where all texts are plain ISO of full length (no zone, no fraction); else None."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _BASE = 0x2545F4914F6CDD1D
 _INVERSE = pow(_BASE, -1, 2**64)
 _NULL = np.uint64(0x6A09E667F3BCC909)
 _NUMBER, _HUGE, _BOOLEAN, _DATE, _TEXT = (np.uint64(0x1000_0001 * tag) for tag in range(1, 6))
-_CHUNK_BYTES = 1 << 19
+_CHUNK_BYTES = 1 << 16
 _EXACT = 2**53
 
 
@@ -115,7 +116,16 @@ def _fixed_hashes(array: pa.Array) -> np.ndarray:
 
 def _text_hashes(array: pa.Array) -> np.ndarray:
     offsets, data = text_buffers(array)
-    hashes = np.empty(len(array), dtype=np.uint64)
+    polynomials = _polynomials(offsets, data)
+    return mix(polynomials + np.diff(offsets).view(np.uint64) * _STEP + _TEXT)
+
+
+def _polynomials(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Of each text, the sum of its bytes' letters times powers of the base, uint64 [N]."""
+    found = np.empty(len(offsets) - 1, dtype=np.uint64)
+    if _COMPILED is not None:
+        _COMPILED.text_hashes(offsets, data, _letters(), _BASE, found)
+        return found
     letters = _letters()
     for first, last in _row_chunks(offsets):
         start, stop = int(offsets[first]), int(offsets[last])
@@ -125,10 +135,8 @@ def _text_hashes(array: pa.Array) -> np.ndarray:
         sums = np.zeros(stop - start + 1, dtype=np.uint64)
         np.cumsum(terms, out=sums[1:])
         cuts = offsets[first : last + 1] - start
-        sizes = np.diff(cuts).astype(np.uint64)
-        polynomial = np.diff(sums[cuts]) * inverses[cuts[:-1]]
-        hashes[first:last] = mix(polynomial + sizes * _STEP + _TEXT)
-    return hashes
+        found[first:last] = np.diff(sums[cuts]) * inverses[cuts[:-1]]
+    return found
 
 
 def _row_chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -139,6 +147,18 @@ def _row_chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
         last = min(max(last, first + 1), rows)
         yield first, last
         first = last
+
+
+def _load() -> Any | None:
+    # Not an import statement: the module may be missing, and is no source that ages a cache.
+    try:
+        return import_module("declarative_ml.core._row_hash")
+    except ImportError:
+        return None
+
+
+_COMPILED = _load()
+"""The same in C, where it could be built."""
 
 
 @lru_cache(maxsize=1)

@@ -93,10 +93,11 @@ class Binary(Feature):
 
     def reference(self, statistics: LevelStatistics, state: State) -> dict[str, Any]:  # type: ignore[override]
         """Training counts of the two values."""
+        seen = statistics.counts
         return {
             "kind": "category",
             "levels": state["values"],
-            "counts": [statistics.counts[value] for value in state["values"]],
+            "counts": [seen[value] for value in state["values"]],
             "other": 0,
             "missing": statistics.missing,
             "rows": statistics.rows,

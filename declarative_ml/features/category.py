@@ -55,8 +55,9 @@ class Category(Feature):
     def fit(self, statistics: LevelStatistics) -> State:  # type: ignore[override]
         """The kept levels, in the order of their codes."""
         least = self.min_count or default_min_count(statistics.present)
-        kept = [level for level, count in statistics.levels if count >= least]
-        return {"levels": kept[: self.max_levels]}
+        levels, counts = statistics.ranked
+        kept = min(int((counts >= least).sum()), self.max_levels)
+        return {"levels": levels[:kept].to_pylist()}
 
     def layout(self, name: str, state: State) -> Layout:
         """One column of codes."""
@@ -109,7 +110,8 @@ class Category(Feature):
 
     def reference(self, statistics: LevelStatistics, state: State) -> dict[str, Any]:  # type: ignore[override]
         """Training counts of the kept levels; `other`: rows of all the rest."""
-        counts = [statistics.counts.get(level, 0) for level in state["levels"]]
+        seen = statistics.counts
+        counts = [seen.get(level, 0) for level in state["levels"]]
         return {
             "kind": "category",
             "levels": state["levels"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from declarative_ml.core.row_hash import hash_values
 from declarative_ml.learning.accumulator import Accumulator
-from declarative_ml.learning.sketches import DistinctCount
+from declarative_ml.learning.level_counts import LevelCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,15 +26,11 @@ class LevelStatistics(Accumulator):
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.truncated = False
+        self._counts = LevelCounts(MAX_LEVELS, MAX_LEVEL_CHARACTERS)
         self.characters = 0
         """Total length of the present texts."""
         self.lengths = np.zeros(0, dtype=np.int64)
         """How many of the present texts have 0, 1, … up to MAX_LENGTH characters."""
-        self._held = 0
-        self._beyond: DistinctCount | None = None
-        """Of all texts, once some of them are not held."""
 
     def update(self, values: pa.Array, hashes: np.ndarray) -> None:
         """Add a block of strings."""
@@ -50,55 +44,47 @@ class LevelStatistics(Accumulator):
         lengths = pc.utf8_length(texts).to_numpy().astype(np.int64)
         self.characters += int(lengths @ counts)
         self._count_lengths(np.bincount(np.minimum(lengths, MAX_LENGTH), weights=counts).astype(np.int64))
-        self._count(zip(texts.to_pylist(), counts.tolist(), strict=True))
-        if self.truncated:
-            self._all_texts().update_hashes(hash_values(texts))
+        self._counts.add(texts, counts)
 
     def merge(self, other: Self) -> None:
         """Add everything that `other` has seen."""
         self.rows += other.rows
         self.missing += other.missing
         self.characters += other.characters
-        self.truncated = self.truncated or other.truncated
         self._count_lengths(other.lengths)
-        self._count(other.counts.items())
-        if self.truncated:
-            self._all_texts().merge(other._all_texts())
-
-    def _count(self, pairs: Iterable[tuple[str, int]]) -> None:
-        counts = self.counts
-        for text, count in pairs:
-            if text in counts:
-                counts[text] += count
-            elif len(counts) < MAX_LEVELS and self._held < MAX_LEVEL_CHARACTERS:
-                counts[text] = count
-                self._held += len(text)
-            else:
-                self.truncated = True
+        self._counts.merge(other._counts)
 
     def _count_lengths(self, counts: np.ndarray) -> None:
         if len(counts) > len(self.lengths):
             self.lengths = np.pad(self.lengths, (0, len(counts) - len(self.lengths)))
         self.lengths[: len(counts)] += counts
 
-    def _all_texts(self) -> DistinctCount:
-        """The count of all texts seen. Up to the first that was not held, that is of those held."""
-        import pyarrow as pa
-
-        if self._beyond is None:
-            self._beyond = DistinctCount()
-            self._beyond.update_hashes(hash_values(pa.array(list(self.counts), pa.string())))
-        return self._beyond
+    @property
+    def truncated(self) -> bool:
+        """Whether some texts are not held."""
+        return self._counts.truncated
 
     @property
     def distinct(self) -> int:
         """The number of different texts; an estimate (0.6 %) when `truncated`."""
-        return max(len(self.counts), self._all_texts().count) if self.truncated else len(self.counts)
+        return self._counts.distinct
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All held levels with their counts, made anew at each call."""
+        texts, counts = self._counts.arrays
+        return dict(zip(texts.to_pylist(), counts.tolist(), strict=True))
+
+    @property
+    def ranked(self) -> tuple[pa.Array, np.ndarray]:
+        """All held levels and their counts [K]: most frequent first, then by name."""
+        return self._counts.ranked
 
     @property
     def levels(self) -> list[tuple[str, int]]:
-        """All held levels with their counts: most frequent first, then by name."""
-        return sorted(self.counts.items(), key=lambda level: (-level[1], level[0]))
+        """The same as pairs."""
+        texts, counts = self.ranked
+        return list(zip(texts.to_pylist(), counts.tolist(), strict=True))
 
     @property
     def mean_length(self) -> float | None:

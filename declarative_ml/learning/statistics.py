@@ -246,8 +246,9 @@ class ColumnProfiler:
         return self._of_numbers(self.statistics, is_date=False)
 
     def _of_levels(self, levels: LevelStatistics) -> ColumnProfile:
-        held = levels.levels
-        words, lower = wording([text for text, _ in held])
+        texts, counts = levels.ranked
+        words, lower = wording(texts)
+        top = zip(texts[:TOP_VALUES].to_pylist(), counts[:TOP_VALUES].tolist(), strict=True)
         return ColumnProfile(
             name=self.name,
             dtype=self.dtype,
@@ -255,9 +256,9 @@ class ColumnProfiler:
             missing=levels.missing,
             distinct=levels.distinct,
             distinct_exact=not levels.truncated,
-            unique=bool(held) and held[0][1] == 1,
-            constant=len(held) <= 1,
-            top=tuple((_shown(text), count) for text, count in held[:TOP_VALUES]),
+            unique=len(texts) > 0 and bool(counts[0] == 1),
+            constant=len(texts) <= 1,
+            top=tuple((_shown(text), count) for text, count in top),
             mean_length=levels.mean_length,
             lengths=_lengths(levels.lengths) if is_prose(words, lower) else None,
             words=words,

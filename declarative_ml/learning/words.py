@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _WORD = re.compile(r"[぀-ヿ㐀-鿿]{1,2}|[^\s぀-ヿ㐀-鿿]+")
 """Between blanks; Chinese and Japanese, which have none, count two characters as one."""
@@ -14,12 +18,13 @@ _SEVERAL = 3.0
 _LOWER = 0.25
 
 
-def wording(texts: Sequence[str]) -> tuple[float | None, float | None]:
+def wording(texts: Sequence[str] | pa.Array) -> tuple[float | None, float | None]:
     """The median number of words, and the share of words that begin with a letter that is no capital.
 
     Of 2,000 of the texts, evenly spread, and the first 10,000 characters of each; None without texts.
     """
-    some = [text[:10_000] for text in texts[:: max(len(texts) // _TEXTS, 1)]]
+    some = texts[:: max(len(texts) // _TEXTS, 1)]
+    some = [text[:10_000] for text in (some if isinstance(some, Sequence) else some.to_pylist())]
     words = [_WORD.findall(text) for text in some]
     if not words:
         return None, None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from declarative_ml.core.arrow_types import as_mask, cast_or_none, text_buffers
-from declarative_ml.core.dates import parse_dates
+from declarative_ml.core.dates import iso_moments, parse_dates
 from declarative_ml.core.edges import bytes_table, first_two
-from declarative_ml.core.grammar import MONTHS, TIME, literal
+from declarative_ml.core.grammar import ISO_DATE, MONTHS, TIME, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +63,8 @@ _DATE_OPENS: tuple[Opening, ...] = (
 )
 _BOOLEAN_OPENS: tuple[Opening, ...] = ((bytes_table(b"tTfF"), bytes_table(b"rRaA")),)
 """Without these the patterns above, and that of true and false, cannot match."""
+_HEAD = 256
+"""So many texts are looked through for the first few different ones."""
 _LONGEST = 64
 """Longer texts are neither numbers nor dates."""
 
@@ -185,7 +187,15 @@ class TextTally:
         self.present += len(present)
         if not len(present) or self._all_plain(trimmed, present, first_row):
             return
-        values = Values(trimmed, first_row)
+        if self._all_iso(trimmed, present, first_row):
+            return
+        if self._is_sampled:
+            promising = _promising(present)
+            if not len(promising):
+                return
+            values = Values(promising, first_row)
+        else:
+            values = Values(trimmed, first_row)
         short = values.shorter_than(_LONGEST)
         like = values.matching(_NUMBER_LIKE, short & values.opening(_NUMBER_OPENS))
         digits = values.matching(NUMBERS["digits"], like)
@@ -232,6 +242,31 @@ class TextTally:
         for name in ("boolean", *DATES):
             self.counts.add(name, 0, first)
         return True
+
+    def _all_iso(self, trimmed: pa.Array, present: pa.Array, first_row: int) -> bool:
+        """The short way for a block of days such as 2024-05-31, or of moments such as 2024-05-31 12:00:00."""
+        import pyarrow.compute as pc
+
+        with_time = len(present[0].as_py()) > len("2024-05-31")
+        if iso_moments(present, with_time=with_time) is None:
+            return False
+        found: list[Sample] = []
+        if not self._is_sampled:
+            texts = pc.unique(present[:_HEAD])[:SAMPLES].to_pylist()
+            if len(texts) < SAMPLES:
+                return False
+            found = [(first_row + 1 + pc.index(trimmed, text).as_py(), text) for text in texts]
+        for name in (*NUMBERS, "boolean", *DATES):
+            self.counts.add(name, 0, found) if name != ISO_DATE else self.counts.add(name, len(present), [])
+        if with_time:
+            self.with_time.add(ISO_DATE)
+        return True
+
+    @property
+    def _is_sampled(self) -> bool:
+        """Whether enough values are known that do not fit, for each hypothesis that any does not fit yet."""
+        misfits = self.counts.misfits
+        return all(len(misfits[name]) >= SAMPLES for name in (*NUMBERS, "boolean", *DATES))
 
     def _count_numbers(self, values: Values, like: np.ndarray, digits: np.ndarray) -> None:
         """Each hypothesis of numbers, looking only at texts that a simpler one does not settle."""
@@ -308,6 +343,22 @@ class TextTally:
         zoned = values.matching(_ZONE, moments)
         for name, mask in (("zone", zoned), ("ahead", values.matching(_AHEAD, zoned))):
             self.zoned.add(name, int(values.counts[mask].sum()), [])
+
+
+def _promising(present: pa.Array) -> pa.Array:
+    """The texts that may fit a hypothesis by their first two bytes; all texts, where one may be a number.
+
+    With a number comes a unit, and for each unit the texts are kept that do not have it.
+    """
+    import pyarrow as pa
+
+    one, two = first_two(present)
+    if any((first[one] & second[two]).any() for first, second in _NUMBER_OPENS):
+        return present
+    openings = (*_DATE_OPENS, *_BOOLEAN_OPENS)
+    return present.filter(
+        pa.array(np.logical_or.reduce([first[one] & second[two] for first, second in openings]))
+    )
 
 
 def _likely_first(values: Values, among: np.ndarray) -> list[tuple[str, ...]]:

@@ -47,8 +47,10 @@ class _Kept:
 
     def first(self, name: str) -> Iterator[pa.RecordBatch]:
         """The batches of a source, which are kept if there is room for all of every source."""
+        from declarative_ml.core.columns import recut
+
         found: list[pa.RecordBatch] = []
-        for batch in self.sources[name].batches():
+        for batch in recut(self.sources[name].batches()):
             self._left -= batch.nbytes
             if self._left >= 0:
                 found.append(batch)

@@ -22,6 +22,7 @@ from declarative_ml.learning.dataset import Layout
 from declarative_ml.learning.disk_rows import RowWriter
 from declarative_ml.learning.terms import TermWriter
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.in_order import in_order
 from declarative_ml.steps.readings import blocks_as_read, rows_as_read, write_readings
 from declarative_ml.steps.table import blocks, read_column
 from declarative_ml.steps.training_rows import training_blocks
@@ -118,7 +119,7 @@ def _encode(
     layouts: dict[str, Layout],
     layout: Layout,
 ) -> None:
-    """Encode block by block into arrays on disk, each row at its place in the order of the split."""
+    """Encode the rows block by block into arrays on disk, in the order of the split."""
     import numpy as np
 
     from declarative_ml.core.columns import raw_column
@@ -126,27 +127,24 @@ def _encode(
     order = np.load(context.inputs["split"] / "order.npy")
     place, rows = _places(context, order), len(order)
     del order
+    encoders = {name: feature.block_encoder(states[name]) for name, feature in features.items()}
+    done, found = 0, blocks_as_read(context.inputs["table"], context.out)
+    columns = (block.select(list(features)) for _, block in found)
     with ExitStack() as stack:
         writers = _writers(context, layout, rows, stack)
         terms_writer = stack.enter_context(_term_writer(context, features, states, layout, rows))
-        for start, block in blocks_as_read(context.inputs["table"], context.out):
-            target = place[start : start + block.num_rows]
-            kept = np.flatnonzero(target >= 0)
-            parts: dict[str, list[np.ndarray]] = {kind: [] for kind in writers}
-            terms = []
-            for name, feature in features.items():
-                encoded = feature.encode(raw_column(block.column(name), feature.raw_dtype), states[name])
-                for kind, found in parts.items():
-                    if getattr(layouts[name], kind):
-                        found.append(getattr(encoded, kind)[kept])
-                if encoded.terms is not None:
-                    terms.append(encoded.terms[kept])
+        for block in in_order(columns, place, rows, context.scratch / "rows.arrow"):
+            encoded = {
+                name: encode(raw_column(block.column(name), features[name].raw_dtype))
+                for name, encode in encoders.items()
+            }
             for kind, writer in writers.items():
-                writer.add(target[kept], np.concatenate(parts[kind], axis=1))
+                wide = [getattr(part, kind) for name, part in encoded.items() if getattr(layouts[name], kind)]
+                writer.add(np.concatenate(wide, axis=1))
             if terms_writer is not None:
-                terms_writer.add(target[kept], _beside(terms))
-            done = start + block.num_rows
-            context.progress(0.4 + 0.5 * done / len(place), f"{done:,} rows")
+                terms_writer.add(_beside([part.terms for part in encoded.values() if part.terms is not None]))
+            done += block.num_rows
+            context.progress(0.4 + 0.5 * done / rows, f"{done:,} of {rows:,} rows")
 
 
 def _writers(context: StepContext, layout: Layout, rows: int, stack: ExitStack) -> dict[str, RowWriter]:
