@@ -6,10 +6,12 @@ memory until the system takes them back, and a memory ceiling is about what coun
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
+
+from declarative_ml.learning.buckets import Buckets, between
+from declarative_ml.learning.selection import Selection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +28,7 @@ class DiskRows:
     What comes back is always a copy in memory. `view` chooses rows without reading any.
     """
 
-    def __init__(self, path: Path, rows: np.ndarray | None = None) -> None:
+    def __init__(self, path: Path, rows: np.ndarray | Selection | None = None) -> None:
         """`rows`: ascending positions in the file; None: all."""
         import numpy as np
 
@@ -56,21 +58,25 @@ class DiskRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def view(self, rows: np.ndarray) -> DiskRows:
+    def view(self, rows: np.ndarray | Selection) -> DiskRows:
         """The rows at ascending positions (or of a mask) of this one; nothing is read."""
         import numpy as np
 
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return DiskRows(self._path, rows if self._rows is None else self._rows[rows])
+        if not isinstance(rows, Selection) and rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        return DiskRows(self._path, rows if self._rows is None else self._rows[np.asarray(rows)])
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: slice | np.ndarray | Selection) -> np.ndarray:
         import numpy as np
 
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1 and self._rows is None:
                 return self._stretch(start, stop)
-            rows = np.arange(start, stop, step)
+            places = np.arange(start, stop, step) if self._rows is None else self._rows[start:stop:step]
+            return self._picked(places) if step > 0 else self[np.arange(start, stop, step)]
+        if isinstance(rows, Selection):
+            rows = rows[:]
         elif rows.dtype == bool:
             rows = np.flatnonzero(rows)
         places = rows if self._rows is None else self._rows[rows]
@@ -114,12 +120,14 @@ class DiskRows:
 
 
 @overload
-def rows_at(array: np.ndarray, rows: np.ndarray) -> np.ndarray: ...
+def rows_at(array: np.ndarray, rows: np.ndarray | Selection) -> np.ndarray: ...
 @overload
-def rows_at(array: DiskRows, rows: np.ndarray) -> DiskRows: ...
-def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray) -> np.ndarray | DiskRows:
+def rows_at(array: DiskRows, rows: np.ndarray | Selection) -> DiskRows: ...
+def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray | Selection) -> np.ndarray | DiskRows:
     """The rows at ascending positions: without reading any where they are on disk."""
-    return array.view(rows) if isinstance(array, DiskRows) else array[rows]
+    import numpy as np
+
+    return array.view(rows) if isinstance(array, DiskRows) else array[np.asarray(rows)]
 
 
 class RowWriter:
@@ -135,14 +143,11 @@ class RowWriter:
         self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
         self._row_bytes = max(int(np.prod(shape[1:], dtype=np.int64)) * self._dtype.itemsize, 1)
         self._piece_rows = max(_BUCKET_BYTES // self._row_bytes, 1)
-        pieces = -(-shape[0] // self._piece_rows)
-        self._rough = path.with_name(f".{path.name}.rough")
-        self._kept: list[list[tuple[int, int]]] = [[] for _ in range(pieces)]
-        """Of each piece: where its stretches begin in the rough file, and how many rows they have."""
-        self._written = 0
+        rough = path.with_name(f".{path.name}.rough")
+        self._buckets = Buckets(rough, -(-shape[0] // self._piece_rows), ("<i8", self._dtype))
 
     def __enter__(self) -> Self:
-        self._stream: BinaryIO = self._rough.open("wb+")
+        self._buckets.__enter__()
         return self
 
     def add(self, places: np.ndarray, rows: np.ndarray) -> None:
@@ -150,15 +155,11 @@ class RowWriter:
         import numpy as np
 
         order = np.argsort(places, kind="stable")
-        places, rows = places[order], np.ascontiguousarray(rows[order], self._dtype)
-        edges = np.arange(1, len(self._kept)) * self._piece_rows
+        places, rows = places[order], rows[order]
+        edges = np.arange(1, len(self._buckets)) * self._piece_rows
         for piece, (start, stop) in enumerate(between(np.searchsorted(places, edges), len(places))):
-            if stop == start:
-                continue
-            self._kept[piece].append((self._written, stop - start))
-            content = places[start:stop].astype("<i8").tobytes() + rows[start:stop].tobytes()
-            self._stream.write(content)
-            self._written += len(content)
+            if stop > start:
+                self._buckets.add(piece, (places[start:stop], rows[start:stop]))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -167,35 +168,51 @@ class RowWriter:
             if kind is None:
                 self._put_in_order()
         finally:
-            self._stream.close()
-            self._rough.unlink(missing_ok=True)
+            self._buckets.__exit__(kind, error, trace)
 
     def _put_in_order(self) -> None:
         import numpy as np
 
-        with self._path.open("wb") as out:
-            head = {
-                "descr": np.lib.format.dtype_to_descr(self._dtype),
-                "fortran_order": False,
-                "shape": self._shape,
-            }
-            np.lib.format.write_array_header_1_0(out, head)
-            for piece, kept in enumerate(self._kept):
+        with RowAppender(self._path, self._shape, self._dtype) as out:
+            for piece in range(len(self._buckets)):
                 first = piece * self._piece_rows
                 held = min(self._piece_rows, self._shape[0] - first)
                 rows = np.empty((held, *self._shape[1:]), self._dtype)
-                for offset, count in kept:
-                    self._stream.seek(offset)
-                    places = np.frombuffer(self._stream.read(8 * count), "<i8") - first
-                    content = self._stream.read(count * rows[:1].nbytes)
-                    rows[places] = np.frombuffer(content, self._dtype).reshape(count, *self._shape[1:])
-                out.write(rows.tobytes())
+                for places, content in self._buckets.stretches(piece):
+                    rows[places - first] = content.reshape(len(places), *self._shape[1:])
+                out.add(rows)
 
 
-def between(cuts: np.ndarray, end: int) -> list[tuple[int, int]]:
-    """The stretches from 0 to `end` that ascending `cuts` leave."""
-    edges = [0, *cuts.tolist(), end]
-    return list(pairwise(edges))
+class RowAppender:
+    """Writes an array [N, …] to a .npy file, its rows given in their order; to be used in a `with`."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+        import numpy as np
+
+        self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
+
+    def __enter__(self) -> Self:
+        import numpy as np
+
+        self._stream: BinaryIO = self._path.open("wb")
+        head = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": self._shape,
+        }
+        np.lib.format.write_array_header_1_0(self._stream, head)
+        return self
+
+    def add(self, rows: np.ndarray) -> None:
+        """Write the next rows [n, …]."""
+        import numpy as np
+
+        self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
 
 
 def _read_head(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from declarative_ml.learning.disk_rows import DiskRows, between, rows_at
+from declarative_ml.learning.buckets import between
+from declarative_ml.learning.disk_rows import DiskRows, rows_at
+from declarative_ml.learning.selection import Selection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +47,7 @@ class Terms:
 
         return Terms(np.asarray(self.bounds[rows]), self.places, self.values, self.digests)
 
-    def view(self, rows: np.ndarray) -> Terms:
+    def view(self, rows: np.ndarray | Selection) -> Terms:
         """The rows at ascending positions (or of a mask); nothing that is on disk is read."""
         return Terms(rows_at(self.bounds, rows), self.places, self.values, self.digests)
 

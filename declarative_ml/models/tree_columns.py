@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning import sums
 from declarative_ml.models.base import Model, State
 from declarative_ml.models.tree_graph import Tree, add_tree_ensemble, gain_by_feature
 
@@ -54,12 +55,9 @@ def shares(gains: np.ndarray, layout: Layout) -> dict[str, float]:
 
 def place_and_scale(train: Dataset, task: Task) -> tuple[float, float]:
     """Mean and standard deviation (1 where it is 0) of a number target; 0 and 1 for classes."""
-    import numpy as np
-
     if task.is_classification:
         return 0.0, 1.0
-    place = float(np.average(train.target, weights=train.weight))
-    spread = float(np.sqrt(np.average((train.target - place) ** 2, weights=train.weight)))
+    place, spread = sums.place_and_scale(train.target, train.weight)
     return place, spread or 1.0
 
 
@@ -67,7 +65,7 @@ def class_shares(train: Dataset, task: Task) -> np.ndarray:
     """The share of each class among the weighted rows [classes], by Laplace's rule: none is 0."""
     import numpy as np
 
-    counts = np.bincount(train.target, weights=train.weight, minlength=len(task.classes)) + 1.0
+    counts = np.bincount(np.asarray(train.target), weights=train.weight, minlength=len(task.classes)) + 1.0
     found: np.ndarray = counts / counts.sum()
     return found
 

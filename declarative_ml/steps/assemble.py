@@ -24,7 +24,7 @@ from declarative_ml.scoring.session import open_session, run_graph, run_number_g
 from declarative_ml.steps.caps import Caps, check_size
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.interval import Interval, load_interval, parity_of
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
+from declarative_ml.steps.members import held_out_loss, held_out_truth, out_of_fold, tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
 from declarative_ml.steps.raw import Column, raw_inputs
 from declarative_ml.steps.sweep import prove_monotone
@@ -60,7 +60,7 @@ def run(context: StepContext) -> None:
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
     members = _members(context)
-    truth = np.load(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
+    truth = held_out_truth(context)
     held_out = [member.held_out for member in members if member.held_out is not None]
     weights = [member.weight for member in members]
     calibration = Calibration()

@@ -186,12 +186,12 @@ def _measure(
     for fold in range(folds):
         fitted_rows, held_out = rows_of(context, fold)
         train = learned_from(context, task, data, fitted_rows, model)
-        validation = data.take(held_out)
+        validation = data.take(held_out[:])
         fitted = model.fit(train, validation, _fit_context(context, task, fold, folds))
         stopped_after.append(fitted.stopped_after)
         if fitted.cut and context.params["trial"]:
             return None
-        rows.append(held_out)
+        rows.append(held_out[:])
         margins.append(model.predict(fitted.state, validation, task))
         work.append(fitted.work)
         scores.append(_score(metric, task, data, rows[-1:], margins[-1:]))
