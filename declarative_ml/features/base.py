@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -106,6 +106,10 @@ class Feature(Component):
     @abstractmethod
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """Encode a block of raw values: float32 with nulls or NaN, or string with nulls or ""."""
+
+    def block_encoder(self, state: State) -> Callable[[pa.Array], Encoded]:
+        """`encode` for many blocks: a type whose state takes time to read reads it once."""
+        return lambda values: self.encode(values, state)
 
     def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
         """Add the same encoding to the graph, reading the raw input `tensor` [N, 1].

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -164,27 +165,12 @@ class Text(Feature):
 
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """See Feature.encode."""
-        import numpy as np
-        import pyarrow.compute as pc
+        return self.block_encoder(state)(values)
 
-        from declarative_ml.text.projection import term_weights
-
+    def block_encoder(self, state: State) -> Callable[[pa.Array], Encoded]:
+        """See Feature.block_encoder."""
         vocabulary, projection = _restored(state)
-        found = vocabulary.find(values)
-        words = found.words.astype(np.float32)[:, None]
-        numbers = projection.apply(found)
-        mean, scale = np.float32(state["mean"]), np.float32(1 / state["deviation"])
-        scaled = [(np.log(words + np.float32(1)) - mean) * scale, numbers]
-        scaled = [np.clip(part, -_CLIP, _CLIP) for part in scaled]
-        if state["indicator"]:
-            missing = pc.fill_null(pc.equal(values, ""), True).to_numpy(zero_copy_only=False)
-            scaled.append(missing.astype(np.float32)[:, None])
-        return Encoded(
-            raw=np.concatenate([words, numbers[:, :TREE_COMPONENTS]], axis=1),
-            scaled=np.concatenate(scaled, axis=1),
-            codes=np.empty((len(values), 0), dtype=np.int32),
-            terms=term_weights(found, projection.idf) if len(vocabulary) else None,
-        )
+        return lambda values: _encode(values, vocabulary, projection, state)
 
     def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
         """See Feature.to_onnx; see declarative_ml.text.graph."""
@@ -238,6 +224,35 @@ class Text(Feature):
             "terms": [vocabulary.terms[place] for place in commonest],
             "shares": [round(int(texts[place]) / len(found.words), 6) for place in commonest],
         }
+
+
+def _encode(values: pa.Array, vocabulary: Vocabulary, projection: Projection, state: State) -> Encoded:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from declarative_ml.text.projection import term_weights
+
+    found = vocabulary.find(values)
+    words = found.words.astype(np.float32)
+    numbers = projection.apply(found)
+    width = projection.width
+    kept = min(width, TREE_COMPONENTS)
+    raw = np.empty((len(words), 1 + kept), dtype=np.float32)
+    raw[:, 0], raw[:, 1:] = words, numbers[:, :kept]
+    scaled = np.empty((len(words), 1 + width + state["indicator"]), dtype=np.float32)
+    standard = (np.log(words + np.float32(1)) - np.float32(state["mean"])) * np.float32(
+        1 / state["deviation"]
+    )
+    scaled[:, 0] = np.clip(standard, -_CLIP, _CLIP)
+    np.clip(numbers, -_CLIP, _CLIP, out=scaled[:, 1 : 1 + width])
+    if state["indicator"]:
+        scaled[:, -1] = pc.fill_null(pc.equal(values, ""), True).to_numpy(zero_copy_only=False)
+    return Encoded(
+        raw=raw,
+        scaled=scaled,
+        codes=np.empty((len(values), 0), dtype=np.int32),
+        terms=term_weights(found, projection.idf) if len(vocabulary) else None,
+    )
 
 
 def default_components(texts: int) -> int:

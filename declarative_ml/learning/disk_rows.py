@@ -1,4 +1,4 @@
-"""Rows of arrays on disk, read where they are asked for, and written in any order.
+"""Rows of arrays on disk, read where they are asked for, and written in their order.
 
 A memory map would do as much with less code, but the pages that it has touched count as the process's own
 memory until the system takes them back, and a memory ceiling is about what counts.
@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
-from declarative_ml.learning.buckets import Buckets, between
 from declarative_ml.learning.selection import Selection
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 16 << 20
 """About so much is read at a time where single rows are picked."""
-_BUCKET_BYTES = 24 << 20
-"""Rows that belong together at the end are brought into order in pieces of about this size."""
 
 
 class DiskRows:
@@ -131,76 +128,17 @@ def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray | Selection) -> np.nd
 
 
 class RowWriter:
-    """Writes an array [N, …] to a .npy file, its rows given in any order; to be used in a `with`.
-
-    Blocks go to rough pieces by where their rows belong; at the end each piece is put in order and added to
-    the file. Memory holds one block and one piece, however long the array is. Every row has to be given.
-    """
+    """Writes an array [N, …] to a .npy file, its rows in their order; to be used in a `with`."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
         import numpy as np
 
         self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
-        self._row_bytes = max(int(np.prod(shape[1:], dtype=np.int64)) * self._dtype.itemsize, 1)
-        self._piece_rows = max(_BUCKET_BYTES // self._row_bytes, 1)
-        rough = path.with_name(f".{path.name}.rough")
-        self._buckets = Buckets(rough, -(-shape[0] // self._piece_rows), ("<i8", self._dtype))
+        self._written = 0
 
     def __enter__(self) -> Self:
-        self._buckets.__enter__()
-        return self
-
-    def add(self, places: np.ndarray, rows: np.ndarray) -> None:
-        """Write `rows` [n, …], which belong at `places` [n]."""
-        import numpy as np
-
-        order = np.argsort(places, kind="stable")
-        places, rows = places[order], rows[order]
-        edges = np.arange(1, len(self._buckets)) * self._piece_rows
-        for piece, (start, stop) in enumerate(between(np.searchsorted(places, edges), len(places))):
-            if stop > start:
-                self._buckets.add(piece, (places[start:stop], rows[start:stop]))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._put_in_order()
-        finally:
-            self._buckets.__exit__(kind, error, trace)
-
-    def _put_in_order(self) -> None:
-        import numpy as np
-
-        with RowAppender(self._path, self._shape, self._dtype) as out:
-            for piece in range(len(self._buckets)):
-                first = piece * self._piece_rows
-                held = min(self._piece_rows, self._shape[0] - first)
-                rows = np.empty((held, *self._shape[1:]), self._dtype)
-                for places, content in self._buckets.stretches(piece):
-                    rows[places - first] = content.reshape(len(places), *self._shape[1:])
-                out.add(rows)
-
-
-class RowAppender:
-    """Writes an array [N, …] to a .npy file, its rows given in their order; to be used in a `with`."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
-        import numpy as np
-
-        self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
-
-    def __enter__(self) -> Self:
-        import numpy as np
-
         self._stream: BinaryIO = self._path.open("wb")
-        head = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": self._shape,
-        }
-        np.lib.format.write_array_header_1_0(self._stream, head)
+        write_head(self._stream, self._dtype, self._shape)
         return self
 
     def add(self, rows: np.ndarray) -> None:
@@ -208,11 +146,26 @@ class RowAppender:
         import numpy as np
 
         self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._written += len(rows)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+        if kind is None and self._written == self._shape[0]:
+            return
+        self._path.unlink()
+        if kind is None:
+            raise ValueError(f"{self._path.name}: {self._written} rows are written of {self._shape[0]}")
+
+
+def write_head(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write the head of a .npy file at its start; it keeps its length whatever the number of rows."""
+    import numpy as np
+
+    stream.seek(0)
+    head = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, head)
 
 
 def _read_head(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -11,21 +11,18 @@ The entries stand in the order of the rows, so that a stretch of rows is a stret
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
-from declarative_ml.learning.buckets import between
-from declarative_ml.learning.disk_rows import DiskRows, rows_at
+from declarative_ml.learning.disk_rows import DiskRows, RowWriter, rows_at, write_head
 from declarative_ml.learning.selection import Selection
 
 if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
-
-_PIECE_ROWS = 1 << 15
-"""Rows that are brought into order at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,113 +98,48 @@ def _path(folder: Path, name: str) -> Path:
 
 
 class TermWriter:
-    """Writes the terms of `rows` rows into a folder, block by block; to be used in a `with`.
-
-    Blocks go to rough pieces by where their rows belong, and each piece is put in order at the end: memory
-    holds one block and one piece. A row that is never added has no terms.
-    """
+    """Writes the terms of rows into a folder, block by block in their order; to be used in a `with`."""
 
     def __init__(self, folder: Path, rows: int, digests: np.ndarray) -> None:
         import numpy as np
 
         self._folder, self._rows = folder, rows
-        self._rough = _path(folder, "rough")
-        self._kept: list[list[tuple[int, int, int]]] = [[] for _ in range(-(-rows // _PIECE_ROWS))]
-        """Of each piece: where its stretches begin in the rough file, their rows and their entries."""
-        self._offset = 0
+        self._written = 0
+        """Entries so far."""
+        self._open = ExitStack()
         np.save(_path(folder, "digests"), digests)
 
     def __enter__(self) -> Self:
-        self._stream = self._rough.open("wb+")
+        self._bounds = self._open.enter_context(
+            RowWriter(_path(self._folder, "bounds"), (self._rows, 2), "<i8")
+        )
+        self._entries = {
+            kind: self._open.enter_context(_path(self._folder, name).open("wb"))
+            for name, kind in (("places", "<i4"), ("values", "<f4"))
+        }
+        self._write_heads()
         return self
 
-    def add(self, rows: np.ndarray, block: csr_matrix) -> None:
-        """Write a block [n, T], whose rows belong at the positions `rows` [n]."""
+    def add(self, block: csr_matrix) -> None:
+        """Write the terms of the next rows [n, T]."""
         import numpy as np
 
-        order = np.argsort(rows, kind="stable")
-        rows, block = rows[order], block[order]
         block.sort_indices()
-        edges = np.arange(1, len(self._kept)) * _PIECE_ROWS
-        for piece, (start, stop) in enumerate(between(np.searchsorted(rows, edges), len(rows))):
-            if stop == start:
-                continue
-            first, last = int(block.indptr[start]), int(block.indptr[stop])
-            content = b"".join(
-                [
-                    rows[start:stop].astype("<i8").tobytes(),
-                    np.diff(block.indptr[start : stop + 1]).astype("<i8").tobytes(),
-                    block.indices[first:last].astype("<i4").tobytes(),
-                    block.data[first:last].astype("<f4").tobytes(),
-                ]
-            )
-            self._kept[piece].append((self._offset, stop - start, last - first))
-            self._stream.write(content)
-            self._offset += len(content)
+        ends = block.indptr.astype(np.int64) + self._written
+        self._bounds.add(np.stack([ends[:-1], ends[1:]], axis=1))
+        for (kind, stream), entries in zip(self._entries.items(), (block.indices, block.data), strict=True):
+            stream.write(np.ascontiguousarray(entries, kind).data)
+        self._written += block.nnz
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._put_in_order()
-        finally:
-            self._stream.close()
-            self._rough.unlink(missing_ok=True)
+        if kind is None:
+            self._write_heads()
+        self._open.__exit__(kind, error, trace)
 
-    def _put_in_order(self) -> None:
-        names = ("bounds", "places", "values")
-        bounds, places, values = (_path(self._folder, name).open("wb") for name in names)
-        with bounds, places, values:
-            _write_head(bounds, "<i8", (self._rows, 2))
-            _write_head(places, "<i4", (0,))
-            _write_head(values, "<f4", (0,))
-            written = 0
-            for piece in range(len(self._kept)):
-                found, piece_places, piece_values = self._piece(piece)
-                bounds.write((found + written).tobytes())
-                places.write(piece_places.tobytes())
-                values.write(piece_values.tobytes())
-                written += len(piece_places)
-            _write_head(places, "<i4", (written,))
-            _write_head(values, "<f4", (written,))
-
-    def _piece(self, piece: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Bounds from 0 on [rows, 2], places and values of one piece, in order."""
+    def _write_heads(self) -> None:
         import numpy as np
 
-        first = piece * _PIECE_ROWS
-        sizes = np.zeros(min(_PIECE_ROWS, self._rows - first), dtype=np.int64)
-        parts = [self._stretch(*kept) for kept in self._kept[piece]]
-        for rows, counts, _, _ in parts:
-            sizes[rows - first] = counts
-        ends = np.cumsum(sizes)
-        places, values = np.empty(int(sizes.sum()), "<i4"), np.empty(int(sizes.sum()), "<f4")
-        for rows, counts, found, strengths in parts:
-            starts = (ends - sizes)[rows - first]
-            before = np.cumsum(counts) - counts
-            target = np.arange(len(found)) + np.repeat(starts - before, counts)
-            places[target], values[target] = found, strengths
-        return np.stack([ends - sizes, ends], axis=1), places, values
-
-    def _stretch(
-        self, offset: int, rows: int, entries: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, their sizes, and their entries' places and values."""
-        import numpy as np
-
-        self._stream.seek(offset)
-        kinds = (("<i8", rows), ("<i8", rows), ("<i4", entries), ("<f4", entries))
-        places, sizes, found, values = (
-            np.frombuffer(self._stream.read(np.dtype(kind).itemsize * count), kind) for kind, count in kinds
-        )
-        return places, sizes, found, values
-
-
-def _write_head(stream: BinaryIO, kind: str, shape: tuple[int, ...]) -> None:
-    """Write the head of a file; it keeps its length whatever the number of entries."""
-    import numpy as np
-
-    stream.seek(0)
-    head = {"descr": kind, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, head)
+        for kind, stream in self._entries.items():
+            write_head(stream, np.dtype(kind), (self._written,))

@@ -23,7 +23,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.buckets import Buckets, between
-from declarative_ml.learning.disk_rows import DiskRows, RowAppender, RowWriter
+from declarative_ml.learning.disk_rows import DiskRows, RowWriter
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.table import blocks, column_blocks, read_column, read_schema
 from declarative_ml.steps.target import Target, learn_target
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _PIECE_BITS = 19
-"""About 2 to the power of this many rows are brought into order at a time."""
+_PIECE_ROWS = 1 << _PIECE_BITS
+"""About so many rows are brought into order at a time."""
 
 
 def run(context: StepContext) -> None:
@@ -92,13 +93,14 @@ def _order(context: StepContext, target: Target, rows: int) -> str:
             stack.enter_context(Buckets(context.out / f".{name}.rough", 1 << bits, (*_RECORD, value)))
             for name in ("found", "distinct")
         )
-        for hashes, *others in _records(context, target, rows):
-            _spread(found, bits, hashes, others)
+        for record in _records(context, target, rows):
+            _spread(found, _first_bits(record[0], bits), record)
         if context.params["key"] is not None:
             return _put_in_order(context.out, found, target.present, rows)
         for piece in range(len(found)):
             hashes, *others = found.whole(piece)
-            _spread(distinct, bits, distinct_hashes(hashes), others)
+            hashes = distinct_hashes(hashes)
+            _spread(distinct, _first_bits(hashes, bits), [hashes, *others])
         return _put_in_order(context.out, distinct, target.present, rows)
 
 
@@ -117,17 +119,23 @@ def _records(context: StepContext, target: Target, rows: int) -> Iterator[list[n
         context.progress(0.5 * done / rows, f"{done:,} of {rows:,} rows")
 
 
-def _spread(buckets: Buckets, bits: int, hashes: np.ndarray, others: list[np.ndarray]) -> None:
-    """Put rows into the pieces of the order of hashes that their first `bits` bits name."""
+def _first_bits(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """The piece of the order of hashes that each row belongs to."""
     import numpy as np
 
-    pieces = hashes >> np.uint64(64 - bits) if bits else np.zeros(len(hashes), np.uint64)
+    return hashes >> np.uint64(64 - bits) if bits else np.zeros(len(hashes), np.uint64)
+
+
+def _spread(buckets: Buckets, pieces: np.ndarray, arrays: list[np.ndarray]) -> None:
+    """Put rows into the buckets of their pieces [n]."""
+    import numpy as np
+
     order = np.argsort(pieces, kind="stable")
-    arrays = [array[order] for array in (hashes, *others)]
-    cuts = np.searchsorted(pieces[order], np.arange(1, len(buckets), dtype=np.uint64))
+    cuts = np.searchsorted(pieces[order], np.arange(1, len(buckets), dtype=pieces.dtype))
+    ordered = [array[order] for array in arrays]
     for piece, (start, stop) in enumerate(between(cuts, len(order))):
         if stop > start:
-            buckets.add(piece, [array[start:stop] for array in arrays])
+            buckets.add(piece, [array[start:stop] for array in ordered])
 
 
 def _put_in_order(folder: Path, pieces: Buckets, present: int, rows: int) -> str:
@@ -136,10 +144,10 @@ def _put_in_order(folder: Path, pieces: Buckets, present: int, rows: int) -> str
 
     digest, done = hashlib.sha256(), 0
     with (
-        RowAppender(folder / "order.npy", (present,), np.int64) as orders,
-        RowAppender(folder / _HASHES, (present,), np.uint64) as ordered,
-        RowAppender(folder / "target.npy", (present,), pieces.kinds[-1]) as targets,
-        RowWriter(folder / "place.npy", (rows,), np.int64) as places,
+        RowWriter(folder / "order.npy", (present,), np.int64) as orders,
+        RowWriter(folder / _HASHES, (present,), np.uint64) as ordered,
+        RowWriter(folder / "target.npy", (present,), pieces.kinds[-1]) as targets,
+        Buckets(folder / ".place.rough", -(-rows // _PIECE_ROWS), ("<i8", "<i8")) as places,
     ):
         for piece in range(len(pieces)):
             hashes, positions, known, values = pieces.whole(piece)
@@ -148,10 +156,15 @@ def _put_in_order(folder: Path, pieces: Buckets, present: int, rows: int) -> str
             kept = order[known[order] == 1]
             for writer, array in ((orders, positions), (ordered, hashes), (targets, values)):
                 writer.add(array[kept])
-            places.add(positions[kept], np.arange(done, done + len(kept)))
-            left_out = positions[known == 0]
-            places.add(left_out, np.full(len(left_out), -1))
+            _spread(places, positions[kept] // _PIECE_ROWS, [positions[kept], done + np.arange(len(kept))])
             done += len(kept)
+        with RowWriter(folder / "place.npy", (rows,), np.int64) as written:
+            for piece in range(len(places)):
+                first = piece * _PIECE_ROWS
+                found = np.full(min(_PIECE_ROWS, rows - first), -1)
+                for positions, numbers in places.stretches(piece):
+                    found[positions - first] = numbers
+                written.add(found)
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -58,10 +59,20 @@ class Projection:
         Texts without known terms are zeros. Columns have a mean square of 1, not a mean of 0.
         """
         counts = count_matrix(found, len(self.idf))
-        sums = np.asarray(counts @ self.table.astype(np.float32))
-        squares = np.asarray(counts.multiply(self.idf.astype(np.float32)).power(2).sum(axis=1), np.float32)
-        numbers: np.ndarray = sums * self.factors / np.sqrt(np.maximum(squares.reshape(-1, 1), 1.0))
+        numbers = np.asarray(counts @ self._weights)
+        numbers *= self.factors
+        numbers /= _norms(counts.data * self._frequencies[counts.indices], counts.indptr)[:, None]
         return numbers
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """The table as float32."""
+        return self.table.astype(np.float32)
+
+    @cached_property
+    def _frequencies(self) -> np.ndarray:
+        """`idf` as float32."""
+        return self.idf.astype(np.float32)
 
     def as_json(self) -> dict[str, Any]:
         """JSON of it; the table is base64 of its little-endian bytes, 2.7 bytes an entry."""
@@ -88,6 +99,16 @@ def count_matrix(found: Found, terms: int) -> csr_matrix:
     return csr_matrix((found.counts, found.terms - 1, bounds), shape=(len(found.words), terms))
 
 
+def _norms(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """The lengths of rows whose `values` stand between `bounds` [N + 1], at least 1: float32 [N]."""
+    squares = np.zeros(len(bounds) - 1, dtype=np.float32)
+    held = np.flatnonzero(np.diff(bounds))
+    if len(held):
+        squares[held] = np.add.reduceat(np.square(values), bounds[held])
+    norms: np.ndarray = np.sqrt(np.maximum(squares, np.float32(1)))
+    return norms
+
+
 def term_weights(found: Found, idf: np.ndarray) -> csr_matrix:
     """How much each term counts in each text: float32 [N, V] of (1 + ln count) x idf, in rows of length 1.
 
@@ -97,9 +118,7 @@ def term_weights(found: Found, idf: np.ndarray) -> csr_matrix:
     weights = count_matrix(found, len(idf))
     weights.sort_indices()
     strengths = (np.float32(1) + np.log(weights.data)) * idf.astype(np.float32)[weights.indices]
-    weights.data = strengths
-    squares = np.asarray(weights.power(2).sum(axis=1), dtype=np.float32).ravel()
-    norms = np.sqrt(np.maximum(squares, np.float32(1)))
+    norms = _norms(strengths, weights.indptr)
     weights.data = strengths / np.repeat(norms, np.diff(weights.indptr))
     return weights
 

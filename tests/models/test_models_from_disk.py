@@ -53,7 +53,7 @@ def on_disk(data: Dataset, folder: Path) -> Dataset:
         np.save(folder / f"{name}.npy", getattr(data, name))
     assert data.terms is not None
     with TermWriter(folder, len(data), data.terms.digests) as writer:
-        writer.add(np.arange(len(data)), data.terms.matrix())
+        writer.add(data.terms.matrix())
     return open_dataset(folder, data.layout)
 
 
