@@ -59,7 +59,6 @@ class Linear(Model):
     iterations: int = Field(default=300, ge=1, description="At most this many L-BFGS iterations a fit")
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
-    streams: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {"penalty": Span(low=1e-3, high=1e4, log=True)}
 
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from declarative_ml.learning.task import Task
 
 
+_BLOCK_ROWS = 1 << 15
+
+
 def require_columns(layout: Layout, model: str) -> None:
     """Raise DataError where there is no column to split on."""
     if not layout.raw and not layout.codes:
@@ -29,11 +32,19 @@ def require_columns(layout: Layout, model: str) -> None:
         )
 
 
-def matrix(data: Dataset) -> np.ndarray:
-    """[N, R + C] float32: numbers with NaN = missing, then codes (exact in float32 below 2^24)."""
+def matrix(data: Dataset, chosen: slice = slice(None)) -> np.ndarray:
+    """[N, R + C] float32 of a stretch of rows: numbers with NaN = missing, then codes (exact in float32 below
+    2^24)."""
     import numpy as np
 
-    return np.concatenate([data.raw, np.asarray(data.codes, dtype=np.float32)], axis=1)
+    split = data.raw.shape[1]
+    first, last, _ = chosen.indices(len(data))
+    found = np.empty((max(last - first, 0), split + data.codes.shape[1]), dtype=np.float32)
+    for start in range(first, last, _BLOCK_ROWS):
+        rows = slice(start, min(start + _BLOCK_ROWS, last))
+        block = found[start - first : rows.stop - first]
+        block[:, :split], block[:, split:] = data.raw[rows], data.codes[rows]
+    return found
 
 
 def matrix_tensor(graph: OnnxGraph, names: EncodedNames) -> str:

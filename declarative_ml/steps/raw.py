@@ -101,11 +101,11 @@ def stretches(
     held: list[pa.RecordBatch] = []
     for block in in_order(blocks, _Places(rows), len(rows), scratch / "asked.arrow"):
         held.append(block)
-        if sum(part.num_rows for part in held) >= ROWS_AT_ONCE:
+        while sum(part.num_rows for part in held) >= ROWS_AT_ONCE:
             found = pa.Table.from_batches(held)
             yield found.slice(0, ROWS_AT_ONCE)
             held = found.slice(ROWS_AT_ONCE).to_batches()
-    if held:
+    if sum(part.num_rows for part in held):
         yield pa.Table.from_batches(held)
 
 

@@ -44,8 +44,8 @@ def run(context: StepContext) -> None:
     model = tuned_model(context, context.params["model"], "tune")
     data = open_prepared(context)
     fitted_rows, held_out = rows_of(context, context.params["fold"])
-    train = learned_from(context, task, data, fitted_rows, model)
-    validation = _reading(model, data, held_out) if len(held_out) else None
+    train = learned_from(context, task, data, fitted_rows)
+    validation = data.view(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
     if fitted.cut:
         context.cut_short()
@@ -89,9 +89,8 @@ def open_prepared(context: StepContext) -> Dataset:
     return open_dataset(context.inputs["prepare"], layout)
 
 
-def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selection, model: Model) -> Dataset:
-    """The training rows at `rows`, weighted or drawn again as `imbalance` asks; in memory if the model
-    cannot do without."""
+def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selection) -> Dataset:
+    """The training rows at `rows`, weighted or drawn again as `imbalance` asks."""
     import numpy as np
 
     imbalance = context.params["imbalance"] if task.is_classification else "none"
@@ -100,14 +99,7 @@ def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selectio
         every = np.asarray(taken)
         drawn = oversampled(every, data.target[every], context.params["seed"])
         return _weighted(data.take(drawn), task, imbalance)
-    return _weighted(_reading(model, data, taken), task, imbalance)
-
-
-def _reading(model: Model, data: Dataset, rows: np.ndarray | Selection) -> Dataset:
-    """The rows at ascending positions, where the model wants them."""
-    import numpy as np
-
-    return data.view(rows) if model.streams else data.take(np.asarray(rows))
+    return _weighted(data.view(taken), task, imbalance)
 
 
 def sampled(rows: Selection, most: int | None) -> np.ndarray | Selection:
