@@ -23,8 +23,8 @@ from declarative_ml.sources.base import Source
 from declarative_ml.sources.inference import RuleInference
 from declarative_ml.sources.remote import REMOTE_PATH
 from declarative_ml.steps.profile import infer_feature, looks_like_id, require_few
-from declarative_ml.steps.split import resolve_target
 from declarative_ml.steps.table import require_columns
+from declarative_ml.steps.target import learn_target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,11 +79,11 @@ def init_spec(
     looked_at = [name for name in sample.schema.names if name not in excluded]
     for leak in find_leaks(sample, target, looked_at):
         excluded |= dict.fromkeys(leak.columns, f"LEAK: {leak.reason}")
-    task, _, present, target_notes = resolve_target(
-        sample.column(target), {"column": target, "type": None, "positive": None}
-    )
-    if not present.all():
-        target_notes.append(f"{int((~present).sum()):,} rows have no '{target}'; they are left out")
+    column = sample.column(target)
+    learned = learn_target(column.chunks, column.type, {"column": target, "type": None, "positive": None})
+    task, target_notes = learned.task, [learned.note] if learned.note else []
+    if absent := len(column) - learned.present:
+        target_notes.append(f"{absent:,} rows have no '{target}'; they are left out")
     features = {
         profile.name: options["type"]
         for profile in profiles

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from declarative_ml.learning.sums import mean_of
 from declarative_ml.learning.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from declarative_ml.learning.disk_rows import DiskRows
+
+_BLOCK_ROWS = 1 << 16
+
 
 def baseline_prediction(
-    task: Task, target: np.ndarray, rows: int, *, weight: np.ndarray | None = None, metric: str = "rmse"
+    task: Task,
+    target: np.ndarray | DiskRows,
+    rows: int,
+    *,
+    weight: np.ndarray | None = None,
+    metric: str = "rmse",
 ) -> np.ndarray:
     """The same prediction for each of `rows` rows, from the training rows' `target` [M].
 
@@ -20,13 +30,16 @@ def baseline_prediction(
     """
     import numpy as np
 
-    weights = np.ones(len(target)) if weight is None else np.asarray(weight, dtype=np.float64)
     if task.is_classification:
-        sums = np.bincount(target, weights, len(task.classes))
+        sums = np.zeros(len(task.classes))
+        for start in range(0, len(target), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            sums += np.bincount(target[part], None if weight is None else weight[part], len(sums))
         return np.tile(sums / sums.sum(), (rows, 1))
     if metric in ("mae", "median_absolute_error"):
+        weights = np.ones(len(target)) if weight is None else np.asarray(weight, dtype=np.float64)
         return np.full(rows, _median(np.asarray(target, dtype=np.float64), weights))
-    return np.full(rows, np.average(target, weights=weights))
+    return np.full(rows, mean_of(target, weight))
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from pydantic import Field
 from declarative_ml.core.component import Section
 from declarative_ml.graph.blocks import Block
 from declarative_ml.learning.disk_rows import DiskRows, rows_at
+from declarative_ml.learning.selection import Selection
 from declarative_ml.learning.terms import Terms, has_terms, open_terms
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ class Dataset:
     raw: np.ndarray | DiskRows
     scaled: np.ndarray | DiskRows
     codes: np.ndarray | DiskRows
-    target: np.ndarray
+    target: np.ndarray | DiskRows
     weight: np.ndarray | None = None
     terms: Terms | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
-    def view(self, rows: np.ndarray) -> Dataset:
+    def view(self, rows: np.ndarray | Selection) -> Dataset:
         """The rows at ascending positions, or of a mask; what is on disk stays there."""
         import numpy as np
 
@@ -107,8 +108,8 @@ class Dataset:
             raw=rows_at(self.raw, rows),
             scaled=rows_at(self.scaled, rows),
             codes=rows_at(self.codes, rows),
-            target=np.asarray(self.target[rows]),
-            weight=None if self.weight is None else np.asarray(self.weight[rows]),
+            target=rows_at(self.target, rows),
+            weight=None if self.weight is None else np.asarray(self.weight[np.asarray(rows)]),
             terms=None if self.terms is None else self.terms.view(rows),
         )
 
@@ -146,14 +147,13 @@ def save_dataset(folder: Path, data: Dataset) -> None:
 
 
 def open_dataset(folder: Path, layout: Layout) -> Dataset:
-    """What the `prepare` step wrote into `folder`; of it, targets and weights are read at once."""
+    """What the `prepare` step wrote into `folder`; of it, weights are read at once."""
     import numpy as np
 
-    def load(name: str) -> np.ndarray:
-        array: np.ndarray = np.load(folder / f"{name}.npy", allow_pickle=False)
-        return array
-
-    weight = load("weight") if (folder / "weight.npy").exists() else None
+    path = folder / "weight.npy"
+    weight = np.load(path, allow_pickle=False) if path.exists() else None
     terms = open_terms(folder) if has_terms(folder) else None
-    raw, scaled, codes = (DiskRows(folder / f"{name}.npy") for name in ("raw", "scaled", "codes"))
-    return Dataset(layout, raw, scaled, codes, load("target"), weight, terms)
+    raw, scaled, codes, target = (
+        DiskRows(folder / f"{name}.npy") for name in ("raw", "scaled", "codes", "target")
+    )
+    return Dataset(layout, raw, scaled, codes, target, weight, terms)

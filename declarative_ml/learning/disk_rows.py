@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
+from declarative_ml.learning.selection import Selection
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -23,7 +25,7 @@ class DiskRows:
     What comes back is always a copy in memory. `view` chooses rows without reading any.
     """
 
-    def __init__(self, path: Path, rows: np.ndarray | None = None) -> None:
+    def __init__(self, path: Path, rows: np.ndarray | Selection | None = None) -> None:
         """`rows`: ascending positions in the file; None: all."""
         import numpy as np
 
@@ -53,21 +55,25 @@ class DiskRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def view(self, rows: np.ndarray) -> DiskRows:
+    def view(self, rows: np.ndarray | Selection) -> DiskRows:
         """The rows at ascending positions (or of a mask) of this one; nothing is read."""
         import numpy as np
 
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return DiskRows(self._path, rows if self._rows is None else self._rows[rows])
+        if not isinstance(rows, Selection) and rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        return DiskRows(self._path, rows if self._rows is None else self._rows[np.asarray(rows)])
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: slice | np.ndarray | Selection) -> np.ndarray:
         import numpy as np
 
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1 and self._rows is None:
                 return self._stretch(start, stop)
-            rows = np.arange(start, stop, step)
+            places = np.arange(start, stop, step) if self._rows is None else self._rows[start:stop:step]
+            return self._picked(places) if step > 0 else self[np.arange(start, stop, step)]
+        if isinstance(rows, Selection):
+            rows = rows[:]
         elif rows.dtype == bool:
             rows = np.flatnonzero(rows)
         places = rows if self._rows is None else self._rows[rows]
@@ -111,12 +117,14 @@ class DiskRows:
 
 
 @overload
-def rows_at(array: np.ndarray, rows: np.ndarray) -> np.ndarray: ...
+def rows_at(array: np.ndarray, rows: np.ndarray | Selection) -> np.ndarray: ...
 @overload
-def rows_at(array: DiskRows, rows: np.ndarray) -> DiskRows: ...
-def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray) -> np.ndarray | DiskRows:
+def rows_at(array: DiskRows, rows: np.ndarray | Selection) -> DiskRows: ...
+def rows_at(array: np.ndarray | DiskRows, rows: np.ndarray | Selection) -> np.ndarray | DiskRows:
     """The rows at ascending positions: without reading any where they are on disk."""
-    return array.view(rows) if isinstance(array, DiskRows) else array[rows]
+    import numpy as np
+
+    return array.view(rows) if isinstance(array, DiskRows) else array[np.asarray(rows)]
 
 
 class RowWriter:

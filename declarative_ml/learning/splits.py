@@ -8,13 +8,14 @@ holdout (part 1, fold 0) or folds over all of them (part 0, fold 0 .. k-1).
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning.disk_rows import DiskRows
+from declarative_ml.learning.dividers import BLOCK_ROWS, ByHash, Divider, divider_of
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -49,7 +50,7 @@ class Assignment:
 
 
 def assign(
-    hashes: np.ndarray,
+    hashes: np.ndarray | DiskRows,
     *,
     test: float,
     validation: float | None = None,
@@ -75,6 +76,8 @@ def assign(
 
     `stratify` (labels [N]) keeps the shares of each label, exactly up to one row; it acts at random and
     with `given`. Raises DataError where a part or fold would be empty.
+
+    At random, by `stable` and with `given`, memory holds a few bytes a row where the hashes ascend.
     """
     rows = len(hashes)
     if rows == 0:
@@ -86,24 +89,20 @@ def assign(
         )
     if times is not None:
         return _by_time(np.asarray(times), test, AUTO_VALIDATION if validation is None else validation)
-    hashes = np.asarray(hashes, dtype=np.uint64)
-    everyone = np.arange(rows)
+    if not isinstance(hashes, DiskRows):
+        hashes = np.asarray(hashes, dtype=np.uint64)
+    divider = divider_of(hashes, stratify, groups, stable)
     if given is not None:
         part = np.asarray(given, dtype=np.uint8).copy()
         share = validation
     else:
         part = np.zeros(rows, dtype=np.uint8)
-        part[_divider(hashes, stratify, groups, stable).take(everyone, test)] = TEST
+        part[divider.take(np.ones(rows, dtype=bool), test)] = TEST
         share = None if validation is None else validation / (1.0 - test)
     _need_rows(part, test if given is None else 0.0)
-    # Other bits of the hash decide here: all that is left lies above the test share.
-    divider = _divider(_mix(hashes) if stable else hashes, stratify, groups, stable)
+    if stable:  # other bits of the hash decide here: all that is left lies above the test share
+        divider = ByHash(hashes, mixed=True)
     return _with_validation(part, divider, share, folds)
-
-
-def order_by_hash(hashes: np.ndarray) -> np.ndarray:
-    """The permutation [N] that sorts rows by hash; equal hashes keep their order of occurrence."""
-    return np.argsort(hashes, kind="stable")
 
 
 def parts_from_column(values: np.ndarray, *, train: str, validation: str, test: str) -> np.ndarray:
@@ -120,31 +119,62 @@ def parts_from_column(values: np.ndarray, *, train: str, validation: str, test: 
     return parts
 
 
-def target_bins(values: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Bins int64 [N] of about equally many rows, to stratify a number by; equal values share a bin.
+def target_bins(values: np.ndarray | DiskRows, bins: int = 10) -> np.ndarray:
+    """Bins uint8 [N] of about equally many rows, to stratify a number by; equal values share a bin.
 
     There are fewer bins where there are fewer than 20 rows for each.
     """
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - 0.5 * counts
-    number = max(1, min(bins, len(values) // 20))
-    binned: np.ndarray = (middle * number / max(1, len(values))).astype(np.int64)[place]
+    rows = len(values)
+    number = max(1, min(bins, rows // 20))
+    edges = _bin_edges(np.sort(np.asarray(values)), number)
+    binned = np.empty(rows, dtype=np.uint8)
+    for start in range(0, rows, BLOCK_ROWS):
+        stretch = slice(start, start + BLOCK_ROWS)
+        binned[stretch] = np.searchsorted(edges, values[stretch], side="right")
     return binned
 
 
-def check_classes(assignment: Assignment, target: np.ndarray, classes: tuple[str, ...]) -> None:
+def _bin_edges(ascending: np.ndarray, number: int) -> np.ndarray:
+    """The least value of each bin but the first: a value belongs where the middle of its equals lies."""
+    rows = len(ascending)
+
+    def bin_at(place: int) -> int:
+        low, high = (int(np.searchsorted(ascending, ascending[place], side)) for side in ("left", "right"))
+        return int((high - 0.5 * (high - low)) * number / rows)
+
+    edges = []
+    for wanted in range(1, number):
+        place = bisect_left(range(rows), wanted, key=bin_at)
+        if place < rows:
+            edges.append(ascending[place])
+    return np.array(edges)
+
+
+def check_classes(assignment: Assignment, target: np.ndarray | DiskRows, classes: tuple[str, ...]) -> None:
     """Raise DataError when the fit of some fold, or that on all learning rows, would see one class only."""
     learning = assignment.part != TEST
-    fits = [learning, *(assignment.fit_rows(fold) for fold in range(assignment.fits))]
-    if all(len(np.unique(target[rows])) > 1 for rows in fits):
+    counts = _class_counts(target, learning, len(classes))
+    fits = [counts]
+    fits += [
+        _class_counts(target, assignment.fit_rows(fold), len(classes)) for fold in range(assignment.fits)
+    ]
+    if all((found > 0).sum() > 1 for found in fits):
         return
-    counts = np.bincount(target[learning], minlength=len(classes))
     rare = np.argsort(counts, kind="stable")[:-1]  # all but the most frequent
     named = ", ".join(f"{classes[number]!r} {counts[number]}" for number in rare[:5])
     raise DataError(
         f"beside {classes[int(counts.argmax())]!r} there are too few rows to learn from: {named}",
         hint="add rows of these classes, or use data.split {method: random, stratify: true} with fewer folds",
     )
+
+
+def _class_counts(target: np.ndarray | DiskRows, chosen: np.ndarray, classes: int) -> np.ndarray:
+    """How many of the rows of the mask `chosen` [N] have each class."""
+    counts = np.zeros(classes, dtype=np.int64)
+    for start in range(0, len(chosen), BLOCK_ROWS):
+        stretch = slice(start, start + BLOCK_ROWS)
+        counts += np.bincount(target[stretch][chosen[stretch]], minlength=classes)
+    return counts
 
 
 def _need_rows(part: np.ndarray, test: float) -> None:
@@ -158,28 +188,29 @@ def _need_rows(part: np.ndarray, test: float) -> None:
 
 
 def _with_validation(
-    part: np.ndarray, divider: _Divider, validation: float | None, folds: int | None
+    part: np.ndarray, divider: Divider, validation: float | None, folds: int | None
 ) -> Assignment:
     fold = np.full(len(part), -1, dtype=np.int8)
-    learning = np.flatnonzero(part != TEST)
     if (part == VALIDATION).any():
-        if (part == TRAIN).sum() == 0:
+        if not (part == TRAIN).any():
             raise DataError("no row is a training row", hint="look at data.split")
         fold[part == VALIDATION] = 0
         return Assignment(part, fold)
+    learning = part != TEST
+    rows = int(learning.sum())
     if folds is None and validation is None:
-        if len(learning) < AUTO_FOLDS_BELOW:
+        if rows < AUTO_FOLDS_BELOW:
             folds = AUTO_FOLDS
         else:
             validation = AUTO_VALIDATION
     if folds is not None:
-        fold[learning] = divider.deal(learning, folds)
-        _need_folds(fold, folds, len(learning))
+        fold = divider.deal(learning, folds)
+        _need_folds(fold, folds, rows)
     elif validation:
         held = divider.take(learning, validation)
-        if not 0 < len(held) < len(learning):
+        if not 0 < int(held.sum()) < rows:
             raise DataError(
-                f"{len(learning)} row(s) are too few for a validation share of {validation:g}",
+                f"{rows} row(s) are too few for a validation share of {validation:g}",
                 hint="add rows, set data.split.folds, or set data.split.validation to 0",
             )
         part[held], fold[held] = VALIDATION, 0
@@ -187,7 +218,7 @@ def _with_validation(
 
 
 def _need_folds(fold: np.ndarray, folds: int, rows: int) -> None:
-    if len(np.unique(fold[fold >= 0])) < folds:
+    if not all((fold == number).any() for number in range(folds)):
         raise DataError(
             f"{rows} row(s) to learn from do not fill {folds} folds",
             hint="add rows or groups, lower data.split.folds, or set data.split.validation to 0",
@@ -218,141 +249,3 @@ def _by_time(times: np.ndarray, test: float, validation: float) -> Assignment:
 
 def _nearest(before: np.ndarray, rows: float) -> int:
     return int(np.abs(before - rows).argmin())
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Another 64 random bits of each value (the finaliser of SplitMix64; Steele et al., OOPSLA 2014)."""
-    mixed: np.ndarray = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
-
-
-class _Divider(Protocol):
-    """A way to divide some rows, given by their positions."""
-
-    def take(self, rows: np.ndarray, share: float) -> np.ndarray:
-        """About `share` of the rows."""
-
-    def deal(self, rows: np.ndarray, folds: int) -> np.ndarray:
-        """The fold of each of the rows."""
-
-
-def _divider(
-    hashes: np.ndarray, stratify: np.ndarray | None, groups: np.ndarray | None, stable: bool
-) -> _Divider:
-    if stable:
-        return _ByHash(hashes)
-    if groups is not None:
-        return _ByGroup(hashes, np.unique(groups, return_inverse=True)[1])
-    if stratify is None:
-        return _AtRandom(hashes, np.zeros(len(hashes), dtype=np.int64))
-    return _AtRandom(hashes, np.unique(stratify, return_inverse=True)[1])
-
-
-@dataclass(frozen=True)
-class _AtRandom:
-    """Stretches of the hash order, stratum by stratum."""
-
-    hashes: np.ndarray
-    strata: np.ndarray
-
-    def take(self, rows: np.ndarray, share: float) -> np.ndarray:
-        stretches = self._stretches(rows)
-        counts = _exact_counts(np.array([len(stretch) for stretch in stretches]), share)
-        return np.concatenate([stretch[:count] for stretch, count in zip(stretches, counts)])
-
-    def deal(self, rows: np.ndarray, folds: int) -> np.ndarray:
-        fold = np.full(len(self.hashes), -1, dtype=np.int8)
-        turn = 0
-        for stretch in self._stretches(rows):
-            # The odd rows of each stratum go to the next folds in turn, so that folds stay even.
-            extra = len(stretch) % folds
-            sizes = np.full(folds, len(stretch) // folds)
-            sizes[(turn + np.arange(extra)) % folds] += 1
-            turn = (turn + extra) % folds
-            fold[stretch] = np.repeat(np.arange(folds), sizes)
-        dealt: np.ndarray = fold[rows]
-        return dealt
-
-    def _stretches(self, rows: np.ndarray) -> list[np.ndarray]:
-        strata = self.strata[rows]
-        order = np.lexsort((self.hashes[rows], strata))
-        return np.split(rows[order], np.flatnonzero(np.diff(strata[order])) + 1)
-
-
-def _exact_counts(sizes: np.ndarray, share: float) -> np.ndarray:
-    """How many rows to take of each stratum: the largest remainders get the odd rows.
-
-    The last row of a stratum is never taken. Where strata are large as classes are (20 rows in the mean),
-    one of three rows or more gives at least one, so that every class can be judged.
-    """
-    exact = sizes * share
-    counts = np.floor(exact).astype(np.int64)
-    odd = round(float(sizes.sum()) * share) - int(counts.sum())
-    counts[np.argsort(counts - exact, kind="stable")[: max(0, odd)]] += 1
-    if share > 0 and sizes.mean() >= 20:
-        counts = np.where(sizes >= 3, np.maximum(counts, 1), counts)
-    result: np.ndarray = np.minimum(counts, np.maximum(sizes - 1, 0))
-    return result
-
-
-@dataclass(frozen=True)
-class _ByGroup:
-    """Whole groups, in an order that comes from the hashes of their rows."""
-
-    hashes: np.ndarray
-    groups: np.ndarray
-
-    def take(self, rows: np.ndarray, share: float) -> np.ndarray:
-        place, sizes, order = self._ordered(rows)
-        ends = np.cumsum(sizes[order])
-        count = int(np.abs(np.concatenate([[0], ends]) - share * len(rows)).argmin())
-        if share > 0 and len(order) > 1:
-            count = min(max(count, 1), len(order) - 1)
-        chosen = np.zeros(len(sizes), dtype=bool)
-        chosen[order[:count]] = True
-        taken: np.ndarray = rows[chosen[place]]
-        return taken
-
-    def deal(self, rows: np.ndarray, folds: int) -> np.ndarray:
-        place, sizes, order = self._ordered(rows)
-        order = order[np.argsort(-sizes[order], kind="stable")]
-        # Longest first, each to the emptiest fold (Graham's rule) keeps folds even.
-        load = [(0, number) for number in range(folds)]
-        fold = np.empty(len(sizes), dtype=np.int8)
-        for group in order.tolist():
-            filled, number = load[0]
-            fold[group] = number
-            heapq.heapreplace(load, (filled + int(sizes[group]), number))
-        dealt: np.ndarray = fold[place]
-        return dealt
-
-    def _ordered(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each row's group, the groups' sizes, and the order of the groups."""
-        _, place, sizes = np.unique(self.groups[rows], return_inverse=True, return_counts=True)
-        by_group = np.argsort(place, kind="stable")
-        starts = np.cumsum(sizes) - sizes
-        # A sum that wraps around does not depend on the order of rows, nor lean to large groups.
-        totals = np.add.reduceat(self.hashes[rows][by_group], starts)
-        return place, sizes, np.argsort(_mix(totals), kind="stable")
-
-
-@dataclass(frozen=True)
-class _ByHash:
-    """The hash of each row alone decides: parts are as large as chance makes them."""
-
-    hashes: np.ndarray
-
-    def take(self, rows: np.ndarray, share: float) -> np.ndarray:
-        taken: np.ndarray = rows[self._uniform(rows) < share]
-        return taken
-
-    def deal(self, rows: np.ndarray, folds: int) -> np.ndarray:
-        dealt: np.ndarray = (self._uniform(rows) * folds).astype(np.int8)
-        return dealt
-
-    def _uniform(self, rows: np.ndarray) -> np.ndarray:
-        places: np.ndarray = (self.hashes[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return places

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from declarative_ml.learning.disk_rows import DiskRows, RowWriter, rows_at, write_head
+from declarative_ml.learning.selection import Selection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class Terms:
 
         return Terms(np.asarray(self.bounds[rows]), self.places, self.values, self.digests)
 
-    def view(self, rows: np.ndarray) -> Terms:
+    def view(self, rows: np.ndarray | Selection) -> Terms:
         """The rows at ascending positions (or of a mask); nothing that is on disk is read."""
         return Terms(rows_at(self.bounds, rows), self.places, self.values, self.digests)
 

@@ -16,8 +16,9 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -192,12 +193,12 @@ class _Run:
     def epoch(self) -> None:
         """The rest of the current epoch, its validation, and the report."""
         position, settings = self.position, self.settings
-        order = epoch_order(settings.rows, settings.seed, position.epoch, settings.pool)
-        while position.batch < settings.steps:
-            start, end = (settings.rows * k // settings.steps for k in (position.batch, position.batch + 1))
+        cuts = [settings.rows * k // settings.steps for k in range(position.batch, settings.steps + 1)]
+        pools = epoch_pools(settings.rows, settings.seed, position.epoch, settings.pool)
+        for rows in stretches_of(pools, cuts):
             batches = position.epoch * settings.steps + position.batch + 1
-            loss, ends = self._step(order[start:end], batches)
-            position.loss_sum += loss * (end - start)
+            loss, ends = self._step(rows, batches)
+            position.loss_sum += loss * len(rows)
             position.batch += 1
             if ends:
                 self.stopped_after = batches
@@ -351,7 +352,14 @@ class _Run:
 
 
 def epoch_order(rows: int, seed: int, epoch: int, pool: int = 0) -> torch.Tensor:
-    """The order in which `epoch` visits the rows: a permutation that these numbers alone decide.
+    """The order in which `epoch` visits the rows: a permutation that these numbers alone decide."""
+    import torch
+
+    return torch.cat(list(epoch_pools(rows, seed, epoch, pool)))
+
+
+def epoch_pools(rows: int, seed: int, epoch: int, pool: int = 0) -> Iterator[torch.Tensor]:
+    """The same, drawn as far as it is asked for.
 
     With `pool`, the rows of STRETCHES stretches are visited before any other's; see Settings.pool.
     """
@@ -359,15 +367,26 @@ def epoch_order(rows: int, seed: int, epoch: int, pool: int = 0) -> torch.Tensor
 
     generator = torch.Generator().manual_seed(_mix(seed, epoch, 0))
     if not pool or rows <= pool:
-        return torch.randperm(rows, generator=generator)
+        yield torch.randperm(rows, generator=generator)
+        return
     length = pool // STRETCHES
     stretches = torch.randperm(-(-rows // length), generator=generator)
-    pools = []
     for chosen in stretches.split(STRETCHES):
         places = (chosen[:, None] * length + torch.arange(length)).flatten()
         places = places[places < rows]
-        pools.append(places[torch.randperm(len(places), generator=generator)])
-    return torch.cat(pools)
+        yield places[torch.randperm(len(places), generator=generator)]
+
+
+def stretches_of(pools: Iterator[torch.Tensor], cuts: Sequence[int]) -> Iterator[torch.Tensor]:
+    """What lies between each two of the ascending `cuts` when the pools are joined."""
+    import torch
+
+    held, before = torch.zeros(0, dtype=torch.int64), 0
+    for start, end in pairwise(cuts):
+        while before + len(held) < end:
+            done = min(max(start - before, 0), len(held))
+            held, before = torch.cat([held[done:], next(pools)]), before + done
+        yield held[start - before : end - before]
 
 
 def _mix(seed: int, number: int, purpose: int) -> int:

@@ -99,12 +99,10 @@ class Model(Component):
     """Whether `fit` keeps the directions of `FitContext.monotone`, whatever the data."""
     parallel: ClassVar[bool] = False
     """Whether `fit` can share its work between `FitContext.processes`."""
-    streams: ClassVar[bool] = False
-    """Whether `fit` reads rows that are on disk block by block; else it is given them in memory."""
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
-        """Learn from `train`; `validation` acts through early stopping only."""
+        """Learn from `train`; `validation` acts through early stopping only. Rows may lie on disk."""
 
     @abstractmethod
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:

@@ -89,7 +89,6 @@ class LightGBM(TreeModel):
     )
 
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm", "numpy")
-    streams: ClassVar[bool] = True
     monotone: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {
         "learning_rate": Span(low=0.015, high=0.15, log=True),
@@ -323,22 +322,15 @@ def binned_from(data: Dataset) -> Any:
 
         def __getitem__(self, rows: Any) -> np.ndarray:
             if isinstance(rows, slice):
-                return _matrix_of(data, rows)
+                return matrix(data, rows)
             if not self._start <= rows < self._start + len(self._block):
                 self._start = int(rows)
-                self._block = _matrix_of(data, slice(self._start, self._start + _BLOCK_ROWS))
+                self._block = matrix(data, slice(self._start, self._start + _BLOCK_ROWS))
             # A copy, or every drawn row would keep its block.
             row: np.ndarray = self._block[rows - self._start].astype(np.float64)
             return row
 
     return Blocks()
-
-
-def _matrix_of(data: Dataset, rows: slice) -> np.ndarray:
-    import numpy as np
-
-    start, stop, _ = rows.indices(len(data))
-    return matrix(data.take(np.arange(start, stop)))
 
 
 def _text(state: State) -> str:

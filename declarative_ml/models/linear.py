@@ -13,6 +13,7 @@ from pydantic import Field
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.learning.space import Span
+from declarative_ml.learning.sums import place_and_scale
 from declarative_ml.models.base import FitContext, Fitted, Model, State
 from declarative_ml.models.linear_problem import Problem, newton
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
+    from declarative_ml.learning.moments import Moments
     from declarative_ml.learning.task import Task
     from declarative_ml.models.linear_terms import TermBasis
 
@@ -35,6 +37,8 @@ _ROUGH, _EXACT = 1e-7, 1e-9
 
 _REMEMBERED = 1 << 19
 """Parameters that L-BFGS remembers of all its last steps: its own work grows with them."""
+_SPREAD_ROWS = 1 << 21
+"""Of more rows, what terms add to the margins is not kept to measure its spread."""
 _COUNTED_ROWS = 1 << 17
 """Rows whose terms are counted at a time."""
 _NEWTON_COLUMNS = 2_000
@@ -55,7 +59,6 @@ class Linear(Model):
     iterations: int = Field(default=300, ge=1, description="At most this many L-BFGS iterations a fit")
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
-    streams: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {"penalty": Span(low=1e-3, high=1e4, log=True)}
 
     def fit(self, train: Dataset, validation: Dataset | None, context: FitContext) -> Fitted:
@@ -168,8 +171,7 @@ class _Path:
         self._context, self._iterations = context, iterations
         self._offset, self._scale = 0.0, 1.0
         if context.task.type == "number":
-            self._offset = float(np.average(train.target, weights=train.weight))
-            spread = float(np.sqrt(np.average((train.target - self._offset) ** 2, weights=train.weight)))
+            self._offset, spread = place_and_scale(train.target, train.weight)
             self._scale = spread or 1.0
         self._term_columns = train.layout.terms
         basis = _basis(train, context.task)
@@ -260,13 +262,40 @@ class _Path:
             return np.zeros(0)
         ends = np.cumsum([column.size for column in self._term_columns]).tolist()
         bounds = list(zip([0, *ends[:-1]], ends, strict=True))
-        added: list[list[np.ndarray]] = [[] for _ in bounds]
+        added = [_Spread(self._train.rows) for _ in bounds]
         for part in self._train.parts():
             if part.design.terms is not None:
-                for found, (start, end) in zip(added, bounds, strict=True):
-                    found.append(part.design.terms[:, start:end] @ terms[start:end])
-        spreads = [np.concatenate(found).std(axis=0) for found in added if found]
-        return np.array([float(np.linalg.norm(spread)) for spread in spreads])
+                for spread, (start, end) in zip(added, bounds, strict=True):
+                    spread.add(part.design.terms[:, start:end] @ terms[start:end])
+        return np.array([float(np.linalg.norm(spread.value())) for spread in added])
+
+
+class _Spread:
+    """The standard deviation [K] of rows [N, K] that come part by part; those of many are only counted."""
+
+    def __init__(self, rows: int) -> None:
+        self._whole = rows <= _SPREAD_ROWS
+        self._parts: list[np.ndarray] = []
+        self._moments: list[Moments] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """The next rows [n, K]."""
+        if self._whole:
+            self._parts.append(values)
+            return
+        from declarative_ml.learning.moments import Moments
+
+        self._moments = self._moments or [Moments() for _ in range(values.shape[1])]
+        for moments, column in zip(self._moments, values.T.astype("float64"), strict=True):
+            moments.update(column)
+
+    def value(self) -> np.ndarray:
+        """Of all rows."""
+        import numpy as np
+
+        if self._whole:
+            return np.asarray(np.concatenate(self._parts).std(axis=0))
+        return np.array([moments.std for moments in self._moments])
 
 
 def _basis(train: Dataset, task: Task) -> TermBasis | None:

@@ -186,8 +186,8 @@ class Problem:
         self._most_kept = len(data) if memory is None else max(0, memory // held - 1)
         self._kept: dict[int, Part] = {}
         self.rows, self.outputs = len(data), task.width
-        weight = np.ones(len(data)) if data.weight is None else np.asarray(data.weight, dtype=np.float64)
-        self._weight = weight / weight.mean()
+        weight = None if data.weight is None else np.asarray(data.weight, dtype=np.float64)
+        self._weight = None if weight is None else weight / weight.mean()
 
     def parts(self) -> Iterator[Part]:
         """All rows, in their order."""
@@ -207,7 +207,8 @@ class Problem:
             target = np.eye(self._task.width)[np.asarray(data.target, dtype=np.int64)]
         else:
             target = ((np.asarray(data.target, dtype=np.float64) - self._offset) / self._scale)[:, None]
-        return Part(data, self.frame, self._task.type, self._weight[start:stop], target)
+        weight = np.ones(stop - start) if self._weight is None else self._weight[start:stop]
+        return Part(data, self.frame, self._task.type, weight, target)
 
     def mean_loss(self, parameters: np.ndarray) -> float:
         """The mean loss of the parameters [D + 1, K], without a penalty."""

@@ -44,7 +44,6 @@ class MLP(Model):
     type: Literal["mlp"] = "mlp"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
     parallel: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Span]] = {
         "layers": Span(choices=((64,), (128,), (64, 64), (128, 128), (256, 256), (64, 64, 64))),
         "learning_rate": Span(low=1e-3, high=1.5e-2, log=True),

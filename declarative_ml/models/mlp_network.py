@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from declarative_ml.learning.dataset import Dataset, Layout
 from declarative_ml.learning.rank import Rank
+from declarative_ml.learning.sums import place_and_scale
 from declarative_ml.learning.task import Task
 from declarative_ml.learning.torch_loop import Trained
 from declarative_ml.models.activation import Activation
@@ -93,7 +95,7 @@ class Network:
         if self.expanded:
             self.train.numbers = self._numbers(self.train.numbers)
         self.validation = None if validation is None or not len(validation) else self._rows(validation, pool)
-        digest = hashlib.sha256(np.ascontiguousarray(train.target).tobytes()).hexdigest()
+        digest = _digest(train)
         shapes = {name: list(tensor.shape) for name, tensor in self.parameters.items()}
         held_out = 0 if validation is None else len(validation)
         self.identity: list[Any] = [asdict(design), task.model_dump(), shapes, digest, held_out]
@@ -128,12 +130,14 @@ class Network:
 
     def _rows(self, data: Dataset, pool: int) -> Rows:
         """Rows with the target as the loss takes it."""
+        return Rows(data, self.inputs["offsets"], pool, self._as_target)
+
+    def _as_target(self, target: np.ndarray) -> np.ndarray:
         if self.task.is_classification:
-            target = np.array(data.target, dtype=np.int64)
-        else:
-            center, spread = self.scaling[:2]
-            target = ((data.target - center) / spread).astype(np.float32)
-        return Rows(data, self.inputs["offsets"], target, pool)
+            return np.array(target, dtype=np.int64)
+        center, spread = self.scaling[:2]
+        scaled: np.ndarray = ((target - center) / spread).astype(np.float32)
+        return scaled
 
     def loss(self, rows: torch.Tensor, generator: torch.Generator, rank: Rank) -> torch.Tensor:
         """What the rank's rows add to the mean over the networks of each one's weighted loss."""
@@ -234,8 +238,22 @@ def _target_scaling(train: Dataset, task: Task) -> np.ndarray:
     """Mean, standard deviation, least and greatest training target; classes: nothing to scale."""
     if task.is_classification:
         return np.zeros(0)
-    target = np.asarray(train.target, dtype=np.float64)
-    return np.array([target.mean(), target.std() or 1.0, target.min(), target.max()])
+    mean, spread = place_and_scale(train.target, None)
+    ends = [(part.min(), part.max()) for part in _targets(train)]
+    return np.array([mean, spread or 1.0, min(low for low, _ in ends), max(high for _, high in ends)])
+
+
+def _targets(train: Dataset) -> Iterator[np.ndarray]:
+    """The targets, in blocks."""
+    return (train.target[start : start + _RANGE_ROWS] for start in range(0, len(train), _RANGE_ROWS))
+
+
+def _digest(train: Dataset) -> str:
+    """Of the targets."""
+    digest = hashlib.sha256()
+    for part in _targets(train):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 def _input_arrays(train: Dataset, bins: int) -> dict[str, np.ndarray]:

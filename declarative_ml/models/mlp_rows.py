@@ -6,6 +6,7 @@ the machine. Rows come in the order of their hashes, and so every stretch of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,21 +34,23 @@ class Rows:
     those of another, as `torch_loop.epoch_order` orders them.
     """
 
-    def __init__(self, data: Dataset, offsets: np.ndarray, target: np.ndarray, most: int) -> None:
-        """`most`: the rows of a pool; `target` [N] as the loss takes it."""
+    def __init__(
+        self, data: Dataset, offsets: np.ndarray, most: int, as_target: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """`most`: the rows of a pool; `as_target` makes of targets what the loss takes."""
         import torch
 
-        self._data, self._offsets = data, offsets
+        self._data, self._offsets, self._as_target = data, offsets, as_target
         self._stretch = most // STRETCHES
-        weight = np.ones(len(data)) if data.weight is None else data.weight / np.mean(data.weight)
-        self._target = torch.from_numpy(target)
-        self._weight = torch.from_numpy(weight.astype(np.float32))
+        self._mean_weight = None if data.weight is None else np.mean(data.weight)
         self.whole = len(data) <= most
+        self.numbers, *self._others = self._read(0, len(data) if self.whole else 0)
         if self.whole:
-            self.numbers, self._codes = self._read(np.arange(len(data)))
             return
-        self.numbers = torch.empty(most, data.scaled.shape[1])
-        self._codes = torch.empty(most, data.codes.shape[1], dtype=torch.int64)
+        self.numbers, *self._others = (
+            torch.empty(most, *tensor.shape[1:], dtype=tensor.dtype)
+            for tensor in (self.numbers, *self._others)
+        )
         self._held = torch.full((-(-len(data) // self._stretch),), -1)
         """Where each stretch of rows is in the pool, counted in stretches; -1: it is not there."""
         self._filled = 0
@@ -66,21 +69,14 @@ class Rows:
             parts = [self.take(rows[there]), self.take(rows[~there])]
             back = torch.argsort(order)
             return tuple(torch.cat(tensors).index_select(0, back) for tensors in zip(*parts, strict=True))
-        return (
-            self.numbers.index_select(0, places),
-            self._codes.index_select(0, places),
-            self._target.index_select(0, rows),
-            self._weight.index_select(0, rows),
-        )
+        return tuple(tensor.index_select(0, places) for tensor in (self.numbers, *self._others))
 
     def between(self, start: int, stop: int) -> tuple[torch.Tensor, ...]:
         """The rows from `start` to before `stop`, whatever the pool holds."""
         stop = min(stop, len(self))
         if self.whole:
-            numbers, codes = self.numbers[start:stop], self._codes[start:stop]
-        else:
-            numbers, codes = self._read(np.arange(start, stop))
-        return numbers, codes, self._target[start:stop], self._weight[start:stop]
+            return tuple(tensor[start:stop] for tensor in (self.numbers, *self._others))
+        return self._read(start, stop)
 
     def _placed(self, rows: torch.Tensor) -> torch.Tensor | None:
         """Where the rows are in the pool, filled as needed; None where that would lose some of them."""
@@ -102,16 +98,21 @@ class Rows:
     def _fill(self, stretches: list[int]) -> None:
         for stretch in stretches:
             start = stretch * self._stretch
-            numbers, codes = self._read(np.arange(start, min(start + self._stretch, len(self))))
+            found = self._read(start, min(start + self._stretch, len(self)))
             place = self._filled * self._stretch
-            self.numbers[place : place + len(numbers)] = numbers
-            self._codes[place : place + len(codes)] = codes
+            for tensor, rows in zip((self.numbers, *self._others), found, strict=True):
+                tensor[place : place + len(rows)] = rows
             self._held[stretch] = self._filled
             self._filled += 1
 
-    def _read(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _read(self, start: int, stop: int) -> tuple[torch.Tensor, ...]:
         import torch
 
-        part = self._data.scaled[rows], self._data.codes[rows]
-        scaled, codes = np.array(part[0], dtype=np.float32), part[1] + self._offsets
-        return torch.from_numpy(scaled), torch.from_numpy(codes.astype(np.int64))
+        rows = slice(start, stop)
+        scaled = np.array(self._data.scaled[rows], dtype=np.float32)
+        codes = (self._data.codes[rows] + self._offsets).astype(np.int64)
+        target = self._as_target(np.asarray(self._data.target[rows]))
+        weight = np.ones(stop - start, dtype=np.float32)
+        if self._data.weight is not None:
+            weight = (self._data.weight[rows] / self._mean_weight).astype(np.float32)
+        return tuple(torch.from_numpy(array) for array in (scaled, codes, target, weight))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning import sums
 from declarative_ml.models.base import Model, State
 from declarative_ml.models.tree_graph import Tree, add_tree_ensemble, gain_by_feature
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from declarative_ml.learning.task import Task
 
 
+_BLOCK_ROWS = 1 << 15
+
+
 def require_columns(layout: Layout, model: str) -> None:
     """Raise DataError where there is no column to split on."""
     if not layout.raw and not layout.codes:
@@ -28,11 +32,19 @@ def require_columns(layout: Layout, model: str) -> None:
         )
 
 
-def matrix(data: Dataset) -> np.ndarray:
-    """[N, R + C] float32: numbers with NaN = missing, then codes (exact in float32 below 2^24)."""
+def matrix(data: Dataset, chosen: slice = slice(None)) -> np.ndarray:
+    """[N, R + C] float32 of a stretch of rows: numbers with NaN = missing, then codes (exact in float32 below
+    2^24)."""
     import numpy as np
 
-    return np.concatenate([data.raw, np.asarray(data.codes, dtype=np.float32)], axis=1)
+    split = data.raw.shape[1]
+    first, last, _ = chosen.indices(len(data))
+    found = np.empty((max(last - first, 0), split + data.codes.shape[1]), dtype=np.float32)
+    for start in range(first, last, _BLOCK_ROWS):
+        rows = slice(start, min(start + _BLOCK_ROWS, last))
+        block = found[start - first : rows.stop - first]
+        block[:, :split], block[:, split:] = data.raw[rows], data.codes[rows]
+    return found
 
 
 def matrix_tensor(graph: OnnxGraph, names: EncodedNames) -> str:
@@ -54,12 +66,9 @@ def shares(gains: np.ndarray, layout: Layout) -> dict[str, float]:
 
 def place_and_scale(train: Dataset, task: Task) -> tuple[float, float]:
     """Mean and standard deviation (1 where it is 0) of a number target; 0 and 1 for classes."""
-    import numpy as np
-
     if task.is_classification:
         return 0.0, 1.0
-    place = float(np.average(train.target, weights=train.weight))
-    spread = float(np.sqrt(np.average((train.target - place) ** 2, weights=train.weight)))
+    place, spread = sums.place_and_scale(train.target, train.weight)
     return place, spread or 1.0
 
 
@@ -67,7 +76,7 @@ def class_shares(train: Dataset, task: Task) -> np.ndarray:
     """The share of each class among the weighted rows [classes], by Laplace's rule: none is 0."""
     import numpy as np
 
-    counts = np.bincount(train.target, weights=train.weight, minlength=len(task.classes)) + 1.0
+    counts = np.bincount(np.asarray(train.target), weights=train.weight, minlength=len(task.classes)) + 1.0
     found: np.ndarray = counts / counts.sum()
     return found
 

@@ -184,8 +184,8 @@ class _Boosting:
         import numpy as np
 
         if not self._task.is_classification:
-            return _rows(self._library, data, (data.target - self._offset) / self._scale)
-        rows = _rows(self._library, data, data.target)
+            return _rows(self._library, data, (np.asarray(data.target) - self._offset) / self._scale)
+        rows = _rows(self._library, data, np.asarray(data.target))
         rows.set_base_margin(np.tile(self._offset.astype(np.float32), (len(data), 1)))
         return rows
 

@@ -11,7 +11,7 @@ from declarative_ml.features import FEATURES
 from declarative_ml.graph.plan import Step
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
-from declarative_ml.planner.tuning import Tuning
+from declarative_ml.planner.tuning import Tuning, at_most
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.monotone import left_out
 from declarative_ml.spec.portfolio import Candidate, candidates, caps_of, weights_of
@@ -37,7 +37,7 @@ class Training:
         first, *others = [each for each in candidates(spec) if each.name not in self.left_out]
         self.candidates = [replace(first, optional=False), *others]
         self.caps = caps_of(spec)
-        self.tuning = Tuning(spec)
+        self.tuning = Tuning(spec, most_rows)
 
     def steps(self) -> list[Step]:
         """Fits, weights where there are several candidates, and the graph."""
@@ -110,7 +110,7 @@ class Training:
             title = f"Fit {model.type} as a baseline"
         rows = self.most_rows.get(model.type)
         if rows is not None:
-            title += f"; of the rows, {rows:,} at most"
+            title += at_most(rows)
         if processes > 1:
             title += f", in {processes} processes"
             extra = {**extra, "processes": processes}

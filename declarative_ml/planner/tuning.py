@@ -7,6 +7,9 @@ of the generations before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from declarative_ml.graph.plan import Step
 from declarative_ml.models import MODELS
 from declarative_ml.spec.document import Spec
@@ -24,8 +27,8 @@ and for fitting with them, and a trial that cannot begin leaves its time to the 
 class Tuning:
     """Builds the steps that come before the fits of a tuned candidate."""
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+    def __init__(self, spec: Spec, most_rows: Mapping[str, int] = MappingProxyType({})) -> None:
+        self.spec, self.most_rows = spec, most_rows
         self.searched = searched(spec)
 
     def steps(self, candidate: Candidate) -> list[Step]:
@@ -45,11 +48,13 @@ class Tuning:
         model = candidate.model
         processes = processes_of(self.spec, model)
         shared = {"processes": processes} if processes > 1 else {}
+        rows = self.most_rows.get(model.type)
         return Step(
             id=f"tune.{candidate.name}.trial{number}",
             kind="trial",
             title=f"Try {'other' if number else 'the given'} options of {model.type} on held-out rows"
-            + (f", in {processes} processes" if shared else ""),
+            + (f", in {processes} processes" if shared else "")
+            + (at_most(rows) if rows is not None else ""),
             params={
                 "model": model.options(),
                 "space": self._space(candidate),
@@ -59,6 +64,7 @@ class Tuning:
                 "seed": self.spec.seed,
                 "imbalance": self.spec.imbalance,
                 **shared,
+                **({} if rows is None else {"rows": rows}),
             },
             inputs={
                 "prepare": "prepare",
@@ -85,6 +91,11 @@ class Tuning:
 
     def _space(self, candidate: Candidate) -> dict[str, object]:
         return {name: dimension.values() for name, dimension in self.searched[candidate.name].items()}
+
+
+def at_most(rows: int) -> str:
+    """What the title of a step says where a model learns from so many rows of more."""
+    return f"; of the rows, {rows:,} at most"
 
 
 def _first_of_generation(number: int) -> int:

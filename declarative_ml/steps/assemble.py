@@ -16,6 +16,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.calibration import Calibration, fit_calibration
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.ensembling import blend
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.learning.threshold import best_threshold
@@ -24,7 +25,12 @@ from declarative_ml.scoring.session import open_session, run_graph, run_number_g
 from declarative_ml.steps.caps import Caps, check_size
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.interval import Interval, load_interval, parity_of
-from declarative_ml.steps.members import held_out_loss, held_out_rows, out_of_fold, tuned_model
+from declarative_ml.steps.members import (
+    held_out_loss,
+    held_out_truth,
+    out_of_fold,
+    tuned_model,
+)
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
 from declarative_ml.steps.raw import Column, raw_inputs
 from declarative_ml.steps.sweep import prove_monotone
@@ -64,7 +70,7 @@ def run(context: StepContext) -> None:
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
     members = _members(context)
-    truth = np.load(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
+    truth = held_out_truth(context)
     held_out = [member.held_out for member in members if member.held_out is not None]
     weights = [member.weight for member in members]
     calibration = Calibration()
@@ -184,7 +190,7 @@ def prove_parity(
     import numpy as np
 
     check = np.load(context.inputs["prepare"] / "check.npy")
-    rows = np.load(context.inputs["split"] / "order.npy")[check]
+    rows = DiskRows(context.inputs["split"] / "order.npy")[check]
     inputs = raw_inputs(context.inputs, rows, columns)
     if task.type == "number":
         outputs = run_number_graph(session, inputs)

@@ -19,10 +19,12 @@ from declarative_ml.behaviour.expectation import MOST_ROWS, Expectation
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.scoring.readings import as_column, text_reader
 from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.sources.file import FileSource
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import of_part
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST
 from declarative_ml.steps.verdict import write_verdict
@@ -107,14 +109,10 @@ def _subject(context: StepContext, task: Task, tests: Iterable[Behaviour]) -> Su
 
 def rows_to_try(split: Path, wanted: int, seed: int) -> tuple[np.ndarray, str]:
     """Positions in the table, in a random order, and the part that they are from, of a split's artifact."""
-    import numpy as np
-
-    order, part = np.load(split / "order.npy"), np.load(split / "part.npy")
-    rows, name = order[part == TEST], "test"
-    if not len(rows):
-        rows, name = order, "training"
-    chosen: np.ndarray = rows[drawn(len(rows), wanted, seed)]
-    return chosen, name
+    test, order = of_part(split, TEST), DiskRows(split / "order.npy")
+    if not len(test):
+        return order[drawn(len(order), wanted, seed)], "training"
+    return order[test[drawn(len(test), wanted, seed)]], "test"
 
 
 def _predictor(context: StepContext, inputs: tuple[Input, ...]) -> Any:

@@ -17,8 +17,10 @@ from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion, convert
 from declarative_ml.formats.leaving_out import Labelled
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.steps.context import SKIPPED, StepContext
+from declarative_ml.steps.divided import in_table, of_part
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST, TRAIN
 from declarative_ml.steps.verdict import REJECTED, faults
@@ -83,13 +85,11 @@ def _convert(context: StepContext, original: Original, wanted: Format, dtypes: d
 
 def _labelled(context: StepContext, original: Original, dtypes: dict[str, Any]) -> Labelled:
     """The first test rows, with what is true of them."""
-    import numpy as np
-
-    order = np.load(context.inputs["split"] / "order.npy")
-    test = np.flatnonzero(np.load(context.inputs["split"] / "part.npy") == TEST)[:MOST_LABELLED]
+    split = context.inputs["split"]
+    test = of_part(split, TEST)[:MOST_LABELLED]
     return Labelled(
-        rows=raw_arrays(context.inputs, order[test], dtypes),
-        truth=np.load(context.inputs["split"] / "target.npy")[test],
+        rows=raw_arrays(context.inputs, in_table(split, test), dtypes),
+        truth=DiskRows(split / "target.npy")[test],
         metric=context.params["metric"] or default_metric(original.task),
     )
 
@@ -97,7 +97,6 @@ def _labelled(context: StepContext, original: Original, dtypes: dict[str, Any]) 
 def _rows(context: StepContext) -> np.ndarray:
     import numpy as np
 
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    chosen: np.ndarray = np.concatenate([order[part == TEST], order[part == TRAIN]])[:ROWS]
-    return chosen
+    split = context.inputs["split"]
+    first = [of_part(split, part)[:ROWS] for part in (TEST, TRAIN)]
+    return in_table(split, np.concatenate(first)[:ROWS])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.task import Task
 from declarative_ml.learning.calibration import Calibration
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.models.base import load_state
 from declarative_ml.scoring.session import open_session
 from declarative_ml.scoring.timing import microseconds
@@ -47,7 +48,6 @@ def cost_of(context: StepContext, task: Task, numbers: Sequence[int]) -> Cost:
 
 
 def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
-    import numpy as np
 
-    order = np.load(context.inputs["split"] / "order.npy")
+    order = DiskRows(context.inputs["split"] / "order.npy")
     return raw_inputs(context.inputs, order[:1], columns)

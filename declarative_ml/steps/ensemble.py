@@ -15,7 +15,7 @@ from declarative_ml.learning.ensembling import optimized_weights
 from declarative_ml.steps.caps import Caps, blend_loss_of, leave_out
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.cost import cost_of
-from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_truth, out_of_fold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
 def run(context: StepContext) -> None:
     """Write the weights."""
-    import numpy as np
 
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
-    truth = np.load(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
+    truth = held_out_truth(context)
     found: list[dict[str, Any]] = []
     margins: list[np.ndarray] = []
     for number, name in enumerate(context.params["names"]):

@@ -18,11 +18,14 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.baseline import baseline_prediction
 from declarative_ml.learning.coverage import interval_quality
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.intervals import intervals
 from declarative_ml.learning.metric_names import METRICS, default_metric, default_metrics
 from declarative_ml.learning.metrics import score
 from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import chosen, in_table, of_part
+from declarative_ml.steps.members import held_out_rows
 from declarative_ml.steps.raw import answers
 from declarative_ml.steps.slices import slice_masks
 from declarative_ml.steps.split import TEST
@@ -45,9 +48,8 @@ def run(context: StepContext) -> None:
     task = Task.model_validate(assembly["task"])
     threshold = 0.5 if assembly["threshold"] is None else assembly["threshold"]
     names = metric_names(task, context.params["metric"], context.params["metrics"])
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    target = np.load(context.inputs["split"] / "target.npy")
+    split = context.inputs["split"]
+    test, target = of_part(split, TEST), DiskRows(split / "target.npy")
     judge = _Judge(task, names, threshold, context.params["seed"])
     context.progress(0.1, "validation rows")
     result: dict[str, Any] = {
@@ -61,12 +63,12 @@ def run(context: StepContext) -> None:
         "interval": None,
     }
     _validation(context, judge, target, result)
-    rows, truth = order[part == TEST], target[part == TEST]
+    rows, truth = in_table(split, test[:]), target[test]
     context.progress(0.5, "test rows")
     prediction = np.zeros(0)
     if len(rows):
         prediction, ends = _answers(context, rows)
-        fitted = target[part != TEST]
+        fitted = target.view(chosen(split, lambda part, _: part != TEST))
         result["metrics"]["test"] = judge.scores(truth, prediction)
         result["intervals"]["test"] = judge.intervals(truth, prediction)
         result["baselines"]["test"] = _baselines(context, judge, rows, truth, fitted)
@@ -119,15 +121,13 @@ class _Judge:
         return {name: list(bounds) for name, bounds in found.items() if all(map(math.isfinite, bounds))}
 
 
-def _validation(context: StepContext, judge: _Judge, target: np.ndarray, result: dict[str, Any]) -> None:
+def _validation(context: StepContext, judge: _Judge, target: DiskRows, result: dict[str, Any]) -> None:
     import numpy as np
 
     path = context.inputs["assemble"] / "validation.npy"
     if not path.exists():
         return
-    fold = np.load(context.inputs["split"] / "fold.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    truth, prediction = target[(fold >= 0) & (part != TEST)], np.load(path)
+    truth, prediction = target[held_out_rows(context)], np.load(path)
     result["metrics"]["validation"] = judge.scores(truth, prediction)
     primary = judge.interval(judge.names[0], truth, prediction)
     result["intervals"]["validation"] = {} if primary is None else {judge.names[0]: primary}
@@ -156,11 +156,11 @@ def _asked(
     """What the graph of an assemble artifact says of rows of the table."""
     session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
     dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
-    return answers(context.inputs, rows, dtypes, lambda arrays: ask(session, arrays))
+    return answers(context.inputs, rows, dtypes, lambda arrays: ask(session, arrays), context.scratch)
 
 
 def _baselines(
-    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, fitted: np.ndarray
+    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, fitted: DiskRows
 ) -> dict[str, dict[str, float | None]]:
     constant = baseline_prediction(judge.task, fitted, len(truth))
     found = {"majority" if judge.task.is_classification else "mean": judge.scores(truth, constant)}
@@ -175,14 +175,14 @@ def _slices(
     """Metrics of each slice of the test rows, with its size and the interval of the primary metric."""
     found = []
     masks = slice_masks(context.inputs["table"], rows, context.params["slices"], most=MAX_SLICES)
-    for name, chosen in masks:
-        if not chosen.any():
+    for name, mask in masks:
+        if not mask.any():
             continue
-        inside, answer = truth[chosen], prediction[chosen]
+        inside, answer = truth[mask], prediction[mask]
         found.append(
             {
                 "slice": name,
-                "rows": int(chosen.sum()),
+                "rows": int(mask.sum()),
                 "metrics": judge.scores(inside, answer),
                 "interval": judge.interval(judge.names[0], inside, answer)
                 if len(inside) >= SMALL_SLICE

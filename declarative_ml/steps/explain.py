@@ -17,6 +17,7 @@ from declarative_ml.scoring.explain import output_names
 from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.scoring.shap_sampler import DEFAULT_BUDGET, Explanation, Predict, explain_rows
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import in_table, of_part
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.split import TEST, TRAIN
 
@@ -98,14 +99,12 @@ def explained_output(session: Any, task: Task) -> Callable[[Mapping[str, np.ndar
 def _rows(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
     """Table positions of the rows to explain (test rows; training rows where there are none) and of
     the background, both the first in hash order."""
-    import numpy as np
-
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    chosen = part == TEST if (part == TEST).any() else part == TRAIN
+    split = context.inputs["split"]
+    test, training = of_part(split, TEST), of_part(split, TRAIN)
     reference = context.read("prepare", "reference.json")["background"]
     background = len(next(iter(reference.values())))
-    return order[chosen][: context.params["rows"]], order[part == TRAIN][:background]
+    shown = (test if len(test) else training)[: context.params["rows"]]
+    return in_table(split, shown), in_table(split, training[:background])
 
 
 def _draw(

@@ -17,6 +17,7 @@ from declarative_ml.core.duration import microseconds_of
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.size import bytes_of
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.gate_rules import (
     CONFIDENCE,
     ROWS,
@@ -34,11 +35,12 @@ from declarative_ml.scoring.timing import microseconds
 from declarative_ml.spec.gates import Gate
 from declarative_ml.steps import gate_words as words
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import in_table
 from declarative_ml.steps.gate_groups import judge_groups
+from declarative_ml.steps.members import held_out_rows
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.rival import Rival, find_rival
 from declarative_ml.steps.slices import as_text, slice_masks
-from declarative_ml.steps.split import TEST
 from declarative_ml.steps.verdict import write_verdict
 
 if TYPE_CHECKING:
@@ -122,13 +124,11 @@ class Court:
         import numpy as np
 
         split = self.context.inputs["split"]
-        order, part, fold, target = (
-            np.load(split / f"{name}.npy") for name in ("order", "part", "fold", "target")
-        )
         path = self.context.inputs["assemble"] / "validation.npy"
-        chosen = (fold >= 0) & (part != TEST) if path.exists() else np.zeros(len(order), dtype=bool)
-        prediction = np.load(path) if path.exists() else np.zeros(0)
-        return Answers("validation", order[chosen], target[chosen], prediction)
+        known = path.exists()
+        rows = held_out_rows(self.context)[:] if known else np.zeros(0, dtype=np.int64)
+        prediction = np.load(path) if known else np.zeros(0)
+        return Answers("validation", in_table(split, rows), DiskRows(split / "target.npy")[rows], prediction)
 
     @cached_property
     def rival(self) -> Rival:
@@ -316,11 +316,10 @@ class Court:
         return self.task.classes.index(text)
 
     def _latency(self, name: str, gate: Gate) -> GateResult:
-        import numpy as np
 
         content = (self.context.inputs["assemble"] / "model.onnx").read_bytes()
         session = open_session(content, threads=1)
-        order = np.load(self.context.inputs["split"] / "order.npy")
+        order = DiskRows(self.context.inputs["split"] / "order.npy")
         dtypes = {item["name"]: item["dtype"] for item in self.assembly["inputs"]}
         row = raw_arrays(self.context.inputs, order[:1], dtypes)
         taken = min(microseconds(session, row) for _ in range(_TIMINGS))

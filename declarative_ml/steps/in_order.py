@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,15 @@ _PLACE = ""
 """The name of the column of places in the rough file; no column of a table is called so."""
 
 
+class Places(Protocol):
+    """Where each row of a table belongs, asked for by stretches."""
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Whole numbers [n]; -1 for rows that are left out."""
+
+
 def in_order(
-    blocks: Iterable[pa.RecordBatch], place: np.ndarray, rows: int, rough: Path
+    blocks: Iterable[pa.RecordBatch], place: Places, rows: int, rough: Path
 ) -> Iterator[pa.RecordBatch]:
     """The rows of `blocks` by their places, in blocks of at most 16,384 rows.
 
@@ -45,7 +52,7 @@ def in_order(
 
 
 def _divide(
-    blocks: Iterable[pa.RecordBatch], place: np.ndarray, rows: int, stream: pa.NativeFile
+    blocks: Iterable[pa.RecordBatch], place: Places, rows: int, stream: pa.NativeFile
 ) -> tuple[list[list[int]], int]:
     """Write the rows of each block by the piece they belong to: the batches of each piece, and its rows."""
     import pyarrow as pa

@@ -14,6 +14,7 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.conformal import Bounds, fit_bounds, needed_rows
 from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.ensembling import blend
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, State, Work, load_state, save_state
@@ -80,11 +81,12 @@ def run(context: StepContext) -> None:
     if len(rows) > MOST_ROWS:
         kept = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)
     prediction = margins[kept, 0].astype(np.float32)
-    data = replace(open_prepared(context).take(rows[kept]), weight=None)
-    residuals = data.target - prediction.astype(np.float64)
+    taken = rows[kept]
+    data = replace(open_prepared(context).take(taken), weight=None)
+    residuals = np.asarray(data.target) - prediction.astype(np.float64)
     seen = replace(with_prediction(data, prediction), target=np.sqrt(np.abs(residuals)))
     model = _model(len(kept))
-    root, work = _out_of_part(context, model, seen, _parts(context, rows[kept]))
+    root, work = _out_of_part(context, model, seen, _parts(context, taken))
     fitted = _fit(context, model, seen, None, 0.9, work)
     save_state(fitted.state, context.out / "state.npz")
     bounds = fit_bounds(level, residuals, root)
@@ -135,7 +137,7 @@ def _parts(context: StepContext, rows: np.ndarray) -> np.ndarray:
     """The part [N] of each row: its fold, which keeps groups together, or one of five in turn."""
     import numpy as np
 
-    fold: np.ndarray = np.load(context.inputs["split"] / "fold.npy")[rows]
+    fold = DiskRows(context.inputs["split"] / "fold.npy")[rows]
     return fold if len(np.unique(fold)) > 1 else np.arange(len(rows)) % _PARTS
 
 

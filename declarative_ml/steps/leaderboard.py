@@ -20,7 +20,7 @@ from declarative_ml.learning.metrics import default_metric, score
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.cost import cost_of
-from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_rows, out_of_fold
+from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_truth, out_of_fold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 
 def run(context: StepContext) -> None:
     """Write the comparison."""
-    import numpy as np
 
     split = context.read("split", "split.json")
     task = Task.model_validate(split["task"])
     metric = context.params["metric"] or default_metric(task)
-    truth = np.load(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
+    truth = held_out_truth(context)
     entries = context.read("ensemble", "ensemble.json")["members"]
     for number, entry in enumerate(entries):
         if number >= len(context.params["names"]):  # left out by the plan: there is no fit of it

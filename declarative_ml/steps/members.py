@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.metrics import score
+from declarative_ml.learning.selection import Selection
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
 from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.divided import chosen
 from declarative_ml.steps.split import TEST
 
 if TYPE_CHECKING:
@@ -32,20 +35,21 @@ def left_out_reason(ensemble: dict[str, Any], name: str) -> str | None:
     return None if entry["weight"] > 0.0 else str(entry["reason"])
 
 
-def held_out_rows(context: StepContext) -> np.ndarray:
+def held_out_rows(context: StepContext) -> Selection:
     """The rows that some fold holds out, in split order."""
-    import numpy as np
+    return chosen(context.inputs["split"], lambda part, fold: (fold >= 0) & (part != TEST))
 
-    fold = np.load(context.inputs["split"] / "fold.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    return np.flatnonzero((fold >= 0) & (part != TEST))
+
+def held_out_truth(context: StepContext) -> np.ndarray:
+    """Their targets."""
+    return DiskRows(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]
 
 
 def out_of_fold(context: StepContext, folders: Sequence[Path]) -> np.ndarray:
     """The folds' margins of their held-out rows, in the order of `held_out_rows`: [rows, width]."""
     import numpy as np
 
-    fold = np.load(context.inputs["split"] / "fold.npy")[held_out_rows(context)]
+    fold = DiskRows(context.inputs["split"] / "fold.npy")[held_out_rows(context)]
     parts = [np.load(folder / "validation.npy") for folder in folders]
     margins = np.empty((len(fold), parts[0].shape[1]))
     for number, part in enumerate(parts):

@@ -10,6 +10,7 @@ check.npy       positions (in split order) of the rows on which parity is proven
 
 from __future__ import annotations
 
+import shutil
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature, State
 from declarative_ml.learning.dataset import Layout
-from declarative_ml.learning.disk_rows import RowWriter
+from declarative_ml.learning.disk_rows import DiskRows, RowWriter
 from declarative_ml.learning.terms import TermWriter
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import in_table, of_part
 from declarative_ml.steps.in_order import in_order
 from declarative_ml.steps.readings import blocks_as_read, rows_as_read, write_readings
+from declarative_ml.steps.split import TRAIN
 from declarative_ml.steps.table import blocks, read_column
 from declarative_ml.steps.training_rows import training_blocks
 
@@ -124,9 +127,8 @@ def _encode(
 
     from declarative_ml.core.columns import raw_column
 
-    order = np.load(context.inputs["split"] / "order.npy")
-    place, rows = _places(context, order), len(order)
-    del order
+    split = context.inputs["split"]
+    place, rows = DiskRows(split / "place.npy"), len(DiskRows(split / "order.npy"))
     encoders = {name: feature.block_encoder(states[name]) for name, feature in features.items()}
     done, found = 0, blocks_as_read(context.inputs["table"], context.out)
     columns = (block.select(list(features)) for _, block in found)
@@ -180,25 +182,15 @@ def _beside(terms: list[csr_matrix]) -> csr_matrix:
     return terms[0] if len(terms) == 1 else hstack(terms, format="csr")
 
 
-def _places(context: StepContext, order: np.ndarray) -> np.ndarray:
-    """Position in the table -> place in the order of the split, -1 for rows left out."""
-    import numpy as np
-
-    rows = context.read("table", "info.json")["rows"]
-    place = np.full(rows, -1, dtype=np.int64)
-    place[order] = np.arange(len(order))
-    return place
-
-
 def _targets(context: StepContext) -> None:
     import numpy as np
 
     split = context.inputs["split"]
-    order = np.load(split / "order.npy")
-    np.save(context.out / "target.npy", np.load(split / "target.npy"))
-    name = context.params["weight"]
+    shutil.copyfile(split / "target.npy", context.out / "target.npy")
+    order, name = DiskRows(split / "order.npy"), context.params["weight"]
     if name is not None:
-        np.save(context.out / "weight.npy", _weights(read_column(context.inputs["table"], name), order, name))
+        weights = _weights(read_column(context.inputs["table"], name), np.asarray(order), name)
+        np.save(context.out / "weight.npy", weights)
     np.save(context.out / "check.npy", _check_rows(context, len(order)))
 
 
@@ -228,13 +220,10 @@ def _check_rows(context: StepContext, rows: int) -> np.ndarray:
 
 def _background(context: StepContext, features: dict[str, Feature]) -> dict[str, list[Any]]:
     """Training rows that stand for 'unknown' in explanations: the first in hash order."""
-    import numpy as np
-
     from declarative_ml.core.columns import raw_column
 
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    rows = order[part == 0][: context.params["background"]]
+    split = context.inputs["split"]
+    rows = in_table(split, of_part(split, TRAIN)[: context.params["background"]])
     table = rows_as_read(context.inputs["table"], context.out, rows, list(features)).combine_chunks()
     background = {}
     for name, feature in features.items():

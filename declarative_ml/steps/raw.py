@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.reading import Reading
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features.base import Feature, State
-from declarative_ml.steps.readings import rows_as_read
+from declarative_ml.steps.in_order import in_order
+from declarative_ml.steps.readings import blocks_as_read, rows_as_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
+    import pyarrow as pa
 
     Arrays = dict[str, np.ndarray]
 
@@ -51,10 +53,13 @@ def raw_inputs(inputs: Mapping[str, Path], rows: np.ndarray, columns: list[Colum
 def raw_arrays(inputs: Mapping[str, Path], rows: np.ndarray, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
     """Column -> [n, 1] array of the dtype "float32" or "string" (objects), from a step's inputs `table` and
     `prepare`."""
+    return _arrays(rows_as_read(inputs["table"], inputs.get("prepare"), rows, list(dtypes)), dtypes)
+
+
+def _arrays(taken: pa.Table, dtypes: dict[str, Any]) -> dict[str, np.ndarray]:
     from declarative_ml.core.columns import raw_column
 
-    taken = rows_as_read(inputs["table"], inputs.get("prepare"), rows, list(dtypes)).combine_chunks()
-    arrays = {}
+    taken, arrays = taken.combine_chunks(), {}
     for name, dtype in dtypes.items():
         values = raw_column(taken.column(name).combine_chunks(), dtype)
         arrays[name] = values.to_numpy(zero_copy_only=False).reshape(-1, 1)
@@ -65,15 +70,58 @@ ROWS_AT_ONCE = 1 << 16
 
 
 def answers(
-    inputs: Mapping[str, Path], rows: np.ndarray, dtypes: dict[str, Any], ask: Callable[[Arrays], np.ndarray]
+    inputs: Mapping[str, Path],
+    rows: np.ndarray,
+    dtypes: dict[str, Any],
+    ask: Callable[[Arrays], np.ndarray],
+    scratch: Path,
 ) -> np.ndarray:
     """What `ask` says [N, …] of the rows of a table, who is given the raw arrays of some at a time.
 
     They are asked for as they come: the last bits of an answer depend on its neighbours, and must not follow
-    the order of the table. Each part goes over the table once.
+    the order of the table.
     """
     import numpy as np
 
-    starts = range(0, max(len(rows), 1), ROWS_AT_ONCE)
-    parts = [ask(raw_arrays(inputs, rows[start : start + ROWS_AT_ONCE], dtypes)) for start in starts]
-    return np.concatenate(parts)
+    parts = stretches(inputs["table"], inputs.get("prepare"), rows, list(dtypes), scratch)
+    return np.concatenate([ask(_arrays(part, dtypes)) for part in parts])
+
+
+def stretches(
+    table: Path, prepared: Path | None, rows: np.ndarray, columns: list[str], scratch: Path
+) -> Iterator[pa.Table]:
+    """Columns of the given rows of a table, ROWS_AT_ONCE at a time: the table is gone over once, however many
+    they are."""
+    import pyarrow as pa
+
+    if len(rows) <= ROWS_AT_ONCE:
+        yield rows_as_read(table, prepared, rows, columns)
+        return
+    blocks = (block.select(columns) for _, block in blocks_as_read(table, prepared))
+    held: list[pa.RecordBatch] = []
+    for block in in_order(blocks, _Places(rows), len(rows), scratch / "asked.arrow"):
+        held.append(block)
+        while sum(part.num_rows for part in held) >= ROWS_AT_ONCE:
+            found = pa.Table.from_batches(held)
+            yield found.slice(0, ROWS_AT_ONCE)
+            held = found.slice(ROWS_AT_ONCE).to_batches()
+    if sum(part.num_rows for part in held):
+        yield pa.Table.from_batches(held)
+
+
+class _Places:
+    """The place of each row of the table among those that are asked for."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        import numpy as np
+
+        self._order = np.argsort(rows, kind="stable").astype(np.int32 if len(rows) < 2**31 else np.int64)
+        self._rows = rows[self._order]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        import numpy as np
+
+        low, high = np.searchsorted(self._rows, [rows.start, rows.stop])
+        place = np.full(rows.stop - rows.start, -1, dtype=np.int64)
+        place[self._rows[low:high] - rows.start] = self._order[low:high]
+        return place

@@ -66,9 +66,9 @@ def _read(context: StepContext, reader: TextReader, column: pa.Array, start: int
     return pa.array(found, pa.string()).take(encoded.indices)
 
 
-def blocks_as_read(table: Path, prepared: Path) -> Iterator[tuple[int, pa.RecordBatch]]:
+def blocks_as_read(table: Path, prepared: Path | None) -> Iterator[tuple[int, pa.RecordBatch]]:
     """See `steps.table.blocks`: with readings in place of texts, where there are any."""
-    if not (prepared / FOLDER).is_dir():
+    if prepared is None or not (prepared / FOLDER).is_dir():
         yield from blocks(table)
         return
     with open_table(prepared / FOLDER) as reader:

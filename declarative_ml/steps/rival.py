@@ -10,7 +10,8 @@ from declarative_ml.core.task import Task
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.table import raw_inputs
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.table import open_table, read_rows
+from declarative_ml.steps.raw import stretches
+from declarative_ml.steps.table import open_table
 from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ def _answers(context: StepContext, task: Task, rows: np.ndarray, bundle: Bundle,
     import numpy as np
 
     scorer = Scorer(bundle, threads=context.threads)
-    table = read_rows(context.inputs["table"], rows, list(scorer.columns))
     misfits: Counter[str] = Counter()
     scored = [
         scorer.predict_raw(raw_inputs(scorer, batch, strict=False, misfits=misfits))
-        for batch in table.combine_chunks().to_batches()
+        for part in stretches(context.inputs["table"], None, rows, list(scorer.columns), context.scratch)
+        for batch in part.combine_chunks().to_batches()
     ]
     notes = _notes(context, bundle, misfits)
     if not task.is_classification:

@@ -4,51 +4,62 @@ order.npy    int64 [n]: positions in the table, ordered by the rows' hashes
 part.npy     uint8 [n]: 0 train, 1 validation, 2 test
 fold.npy     int8  [n]: the fold in which the row is held out, or -1
 target.npy   int64 class numbers or float64 values [n]
+place.npy    int64 [rows of the table]: where each row is in order.npy, or -1
 split.json   task, counts, fold count, notes, fingerprint of the data
+
+Rows are brought into the order of their hashes in pieces on disk. In memory are some bytes a row: class, part
+and fold; more where rows are divided by time or by groups, or the target is a number.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
+from declarative_ml.learning.buckets import Buckets, between
+from declarative_ml.learning.disk_rows import DiskRows, RowWriter
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.table import blocks, read_column, read_schema
+from declarative_ml.steps.table import blocks, column_blocks, read_column, read_schema
+from declarative_ml.steps.target import Target, learn_target
 
 if TYPE_CHECKING:
     import numpy as np
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+_PIECE_BITS = 19
+_PIECE_ROWS = 1 << _PIECE_BITS
+"""About so many rows are brought into order at a time."""
 
 
 def run(context: StepContext) -> None:
     """Write the split artifact."""
     import numpy as np
 
-    from declarative_ml.learning.splits import order_by_hash
-
-    table = context.inputs["table"]
+    table, rows = context.inputs["table"], context.read("table", "info.json")["rows"]
     wanted = context.params["target"]
-    column = read_column(table, wanted["column"])
-    task, target, present, notes = resolve_target(column, wanted)
-    hashes = _hashes(context)
-    context.progress(0.5, "dividing the rows")
-    kept = np.flatnonzero(present)
-    order = kept[order_by_hash(hashes[kept])]
-    part, fold = _assign(context, order, hashes[order], target[order], task)
-    _check_parts(task, target[order], part, fold)
-    if len(kept) < len(present):
-        notes.append(f"{len(present) - len(kept):,} rows have no {task.target!r} and are left out")
+    with column_blocks(table, wanted["column"]) as (kind, column):
+        target = learn_target(column, kind, wanted)
+    task, notes = target.task, [target.note] if target.note else []
+    fingerprint = _order(context, target, rows)
+    context.progress(0.7, "dividing the rows")
+    hashes = DiskRows(context.out / _HASHES)
+    values = DiskRows(context.out / "target.npy")
+    part, fold = _assign(context, hashes, values, task)
+    (context.out / _HASHES).unlink()
+    _check_parts(task, values, part, fold)
+    if target.present < rows:
+        notes.append(f"{rows - target.present:,} rows have no {task.target!r} and are left out")
     counts = {
         name: int((part == number).sum()) for number, name in enumerate(("train", "validation", "test"))
     }
-    np.save(context.out / "order.npy", order)
     np.save(context.out / "part.npy", part)
     np.save(context.out / "fold.npy", fold)
-    np.save(context.out / "target.npy", target[order])
     write_json(
         context.out / "split.json",
         {
@@ -57,174 +68,112 @@ def run(context: StepContext) -> None:
             "rows": counts,
             "folds": int(fold.max()) + 1,
             "notes": notes,
-            "fingerprint": hashlib.sha256(np.sort(hashes).tobytes()).hexdigest(),
+            "fingerprint": fingerprint,
         },
     )
 
 
-def resolve_target(column: Any, wanted: dict[str, Any]) -> tuple[Task, np.ndarray, np.ndarray, list[str]]:
-    """The task, the target of every row (class number or value), where it is present, and notes.
-
-    Raises DataError when the target cannot be learned: all missing, one class, or text as a number.
-    """
-    import numpy as np
-
-    name, kind = wanted["column"], wanted["type"]
-    present = ~np.asarray(column.is_null(nan_is_null=True))
-    if not present.any():
-        raise DataError(
-            f"the target '{name}' is missing in every row",
-            hint="is it the right column? data.missing lists what counts as missing",
-        )
-    kind, note = (kind, None) if kind else _infer_type(column, name)
-    if kind == "number":
-        return Task(target=name, type="number"), _numbers(column, name), present, [note] if note else []
-    codes, classes = _classes(column)
-    classes, codes = _ordered_positive(classes, codes, wanted["positive"], name)
-    _check_classes(name, classes, int(present.sum()), guessed=wanted["type"] is None)
-    if kind == "binary" and len(classes) != 2:
-        raise DataError(
-            f"the target '{name}' has {len(classes)} classes, so it is not binary",
-            hint="leave out target.type, or say type: multiclass",
-        )
-    kind = "binary" if len(classes) == 2 else "multiclass"
-    if wanted["positive"] and kind != "binary":
-        raise DataError(f"target.positive needs two classes; '{name}' has {len(classes)}")
-    return Task(target=name, type=kind, classes=classes), codes, present, [note] if note else []
+_HASHES = ".hashes.npy"
+_RECORD = ("<u8", "<i8", "u1")
+"""Of a row: its hash, its position in the table, whether it has a target; then the target."""
 
 
-def _check_classes(name: str, classes: tuple[str, ...], rows: int, *, guessed: bool) -> None:
-    if len(classes) < 2:
-        raise DataError(
-            f"the target '{name}' has one class only: {classes[0]!r}",
-            hint="a model needs rows of at least two classes; check the filter or the column",
-        )
-    if guessed and len(classes) > max(2, rows // 2):
-        raise DataError(
-            f"the target '{name}' has {len(classes):,} classes in {rows:,} rows, too few rows of each",
-            hint="is it an id, or a number of which some values do not read as one? correct those values, "
-            "or add their spelling to data.missing",
-        )
-
-
-MAX_CLASSES = 1000
-MAX_INTEGER_CLASSES = 20
-
-
-def _infer_type(column: Any, name: str) -> tuple[str, str | None]:
-    """binary, multiclass or number, from the values; and a note where a person may want the other.
-
-    Whole numbers are classes when there are two of them, or when they count 0, 1, 2, … or 1, 2, 3, …
-    without a gap up to 20: codes look like that. Ratings such as 3..9 are numbers.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = column.type
-    if pa.types.is_temporal(kind):
-        raise DataError(
-            f"the target '{name}' is a date", hint="predict a number or a class; shape it by data.sql"
-        )
-    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
-        return "multiclass", None
-    distinct = pc.unique(column.drop_null()).to_numpy(zero_copy_only=False)
-    if len(distinct) <= 2:
-        return "binary", None
-    low, high, whole = distinct.min(), distinct.max(), bool((distinct == distinct.round()).all())
-    counting = whole and low in (0, 1) and high - low + 1 == len(distinct)
-    if counting and len(distinct) <= MAX_INTEGER_CLASSES:
-        return (
-            "multiclass",
-            f"target '{name}' counts {low:g}..{high:g} and is read as classes (type: number otherwise)",
-        )
-    if whole and len(distinct) <= MAX_INTEGER_CLASSES:
-        return (
-            "number",
-            f"target '{name}' has {len(distinct)} whole numbers, read as a number "
-            "(type: multiclass otherwise)",
-        )
-    return "number", None
-
-
-def _numbers(column: Any, name: str) -> np.ndarray:
-    import numpy as np
-    import pyarrow as pa
-
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise DataError(
-            f"the target '{name}' is {column.type}, not a number",
-            hint="say target.type: multiclass, or clean the column in data.sql",
-        )
-    values = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
-    if np.isinf(values).any():
-        raise DataError(f"the target '{name}' holds infinite values", hint="drop those rows in data.sql")
-    return np.asarray(values, dtype=np.float64)
-
-
-def _classes(column: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class numbers of every row (0 for missing rows) and the sorted class names."""
-    import numpy as np
-    import pyarrow as pa
-
-    from declarative_ml.core.columns import raw_column
-
-    text = raw_column(column.combine_chunks(), "string")
-    encoded = (
-        text.dictionary_encode() if isinstance(text, pa.Array) else text.combine_chunks().dictionary_encode()
-    )
-    names = [str(name) for name in encoded.dictionary.to_pylist()]
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    present = [name for name in names if name != ""]
-    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    ordered = sorted(present, key=float) if numeric else sorted(present)
-    if len(ordered) > MAX_CLASSES:
-        raise DataError(
-            f"the target has {len(ordered):,} classes; at most {MAX_CLASSES:,} can be learned",
-            hint="is it an id or a text column? name another target",
-        )
-    place = {name: number for number, name in enumerate(ordered)}
-    table = np.array([place.get(name, 0) for name in names], dtype=np.int64)
-    return table[codes], tuple(ordered)
-
-
-def _ordered_positive(
-    classes: tuple[str, ...], codes: np.ndarray, positive: str | None, name: str
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Put the positive class last of two."""
-    if positive is None:
-        return classes, codes
-    if positive not in classes:
-        raise DataError(
-            f"target.positive is {positive!r}, but '{name}' has the classes {', '.join(classes[:10])}"
-        )
-    if len(classes) == 2 and classes[0] == positive:
-        return (classes[1], classes[0]), 1 - codes
-    return classes, codes
-
-
-def _hashes(context: StepContext) -> np.ndarray:
-    """One hash a row: of its key column where there is one, else of all its cells.
+def _order(context: StepContext, target: Target, rows: int) -> str:
+    """Write order.npy, target.npy, place.npy and the hashes in order. Returns the fingerprint.
 
     Equal rows are told apart by counting them, so that they spread over the parts as any random split
     would spread them; rows of one key stay together.
     """
+    from declarative_ml.core.row_hash import distinct_hashes
+
+    value = "<i8" if target.task.is_classification else "<f8"
+    bits = max(rows.bit_length() - _PIECE_BITS, 0)
+    with ExitStack() as stack:
+        found, distinct = (
+            stack.enter_context(Buckets(context.out / f".{name}.rough", 1 << bits, (*_RECORD, value)))
+            for name in ("found", "distinct")
+        )
+        for record in _records(context, target, rows):
+            _spread(found, _first_bits(record[0], bits), record)
+        if context.params["key"] is not None:
+            return _put_in_order(context.out, found, target.present, rows)
+        for piece in range(len(found)):
+            hashes, *others = found.whole(piece)
+            hashes = distinct_hashes(hashes)
+            _spread(distinct, _first_bits(hashes, bits), [hashes, *others])
+        return _put_in_order(context.out, distinct, target.present, rows)
+
+
+def _records(context: StepContext, target: Target, rows: int) -> Iterator[list[np.ndarray]]:
+    """Hash (of the key column where there is one, else of all cells), position, presence and target."""
     import numpy as np
 
     from declarative_ml.core.columns import hash_values, row_hashes
-    from declarative_ml.core.row_hash import distinct_hashes
 
     key, seed = context.params["key"], context.params["seed"]
-    found = []
-    for _, block in blocks(context.inputs["table"]):
-        found.append(row_hashes(block, seed) if key is None else hash_values(block.column(key), seed))
-    hashes = np.concatenate(found)
-    return hashes if key is not None else distinct_hashes(hashes)
+    for start, block in blocks(context.inputs["table"]):
+        hashes = row_hashes(block, seed) if key is None else hash_values(block.column(key), seed)
+        values, present = target.read(block.column(target.task.target))
+        done = start + block.num_rows
+        yield [hashes, np.arange(start, done), present, values]
+        context.progress(0.5 * done / rows, f"{done:,} of {rows:,} rows")
+
+
+def _first_bits(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """The piece of the order of hashes that each row belongs to."""
+    import numpy as np
+
+    return hashes >> np.uint64(64 - bits) if bits else np.zeros(len(hashes), np.uint64)
+
+
+def _spread(buckets: Buckets, pieces: np.ndarray, arrays: list[np.ndarray]) -> None:
+    """Put rows into the buckets of their pieces [n]."""
+    import numpy as np
+
+    order = np.argsort(pieces, kind="stable")
+    cuts = np.searchsorted(pieces[order], np.arange(1, len(buckets), dtype=pieces.dtype))
+    ordered = [array[order] for array in arrays]
+    for piece, (start, stop) in enumerate(between(cuts, len(order))):
+        if stop > start:
+            buckets.add(piece, [array[start:stop] for array in ordered])
+
+
+def _put_in_order(folder: Path, pieces: Buckets, present: int, rows: int) -> str:
+    """Write the files, piece by piece; equal hashes keep their order of occurrence."""
+    import numpy as np
+
+    digest, done = hashlib.sha256(), 0
+    with (
+        RowWriter(folder / "order.npy", (present,), np.int64) as orders,
+        RowWriter(folder / _HASHES, (present,), np.uint64) as ordered,
+        RowWriter(folder / "target.npy", (present,), pieces.kinds[-1]) as targets,
+        Buckets(folder / ".place.rough", -(-rows // _PIECE_ROWS), ("<i8", "<i8")) as places,
+    ):
+        for piece in range(len(pieces)):
+            hashes, positions, known, values = pieces.whole(piece)
+            order = np.lexsort((positions, hashes))
+            digest.update(hashes[order].data)
+            kept = order[known[order] == 1]
+            for writer, array in ((orders, positions), (ordered, hashes), (targets, values)):
+                writer.add(array[kept])
+            _spread(places, positions[kept] // _PIECE_ROWS, [positions[kept], done + np.arange(len(kept))])
+            done += len(kept)
+        with RowWriter(folder / "place.npy", (rows,), np.int64) as written:
+            for piece in range(len(places)):
+                first = piece * _PIECE_ROWS
+                found = np.full(min(_PIECE_ROWS, rows - first), -1)
+                for positions, numbers in places.stretches(piece):
+                    found[positions - first] = numbers
+                written.add(found)
+    return digest.hexdigest()
 
 
 def _assign(
-    context: StepContext, order: np.ndarray, hashes: np.ndarray, target: np.ndarray, task: Task
+    context: StepContext, hashes: DiskRows, target: DiskRows, task: Task
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part and fold of each ordered row, by the method of the spec."""
+    import numpy as np
+
     from declarative_ml.learning.splits import assign
 
     options = context.params["split"]
@@ -235,33 +184,45 @@ def _assign(
         "validation": options.get("validation") if method != "column" else 0.0,
         "stable": method == "hash",
     }
+
+    def ordered(array: np.ndarray) -> np.ndarray:
+        found: np.ndarray = array[np.load(context.out / "order.npy")]
+        return found
+
     if method == "time":
-        arguments["times"] = _times(read_column(table, options["column"]), options["column"])[order]
+        arguments["times"] = ordered(_times(read_column(table, options["column"]), options["column"]))
     elif method == "group":
-        arguments["groups"] = _texts(read_column(table, options["column"]))[order]
+        arguments["groups"] = ordered(_codes(table, options["column"])[0])
     elif method in ("column", "files"):
-        arguments["given"] = _given(context)[order]
+        arguments["given"] = ordered(_given(context))
         if method == "files" and options["validation"] is True:
             arguments["validation"] = None
     if method in ("random", "files"):
-        arguments["stratify"] = _strata(context, options, target, task, order)
+        wanted = options.get("stratify", True)
+        if isinstance(wanted, str) and wanted != task.target:
+            arguments["stratify"] = ordered(_codes(table, wanted)[0])
+        elif wanted is not False:
+            arguments["stratify"] = _strata(target, task)
     assigned = assign(hashes, **arguments)
     return assigned.part, assigned.fold
 
 
-def _strata(
-    context: StepContext, options: dict[str, Any], target: np.ndarray, task: Task, order: np.ndarray
-) -> np.ndarray | None:
-    """Labels whose shares every part should keep: the target's, a column's, or none."""
+def _strata(target: DiskRows, task: Task) -> np.ndarray:
+    """Labels whose shares every part should keep: classes, or bins of a number."""
+    import numpy as np
+
     from declarative_ml.learning.splits import target_bins
 
-    wanted = options.get("stratify", True)
-    if wanted is False:
-        return None
-    if isinstance(wanted, str) and wanted != task.target:
-        labels: np.ndarray = _texts(read_column(context.inputs["table"], wanted))[order]
-        return labels
-    return target if task.is_classification else target_bins(target)
+    if not task.is_classification:
+        return target_bins(target)
+    found = np.empty(len(target), dtype=np.uint8 if len(task.classes) <= 256 else np.uint16)
+    for start in range(0, len(target), _BLOCK_ROWS):
+        stretch = slice(start, start + _BLOCK_ROWS)
+        found[stretch] = target[stretch]
+    return found
+
+
+_BLOCK_ROWS = 1 << 16
 
 
 def _given(context: StepContext) -> np.ndarray:
@@ -275,16 +236,28 @@ def _given(context: StepContext) -> np.ndarray:
         parts: np.ndarray = np.load(table / "part.npy")
         return parts
     names = {name: options[name] for name in ("train", "validation", "test")}
-    return parts_from_column(_texts(read_column(table, options["column"])), **names)
+    codes, texts = _codes(table, options["column"])
+    return parts_from_column(np.array(texts, dtype=object)[codes], **names)
 
 
-def _texts(column: Any) -> np.ndarray:
-    """A column as canonical text (objects); missing is \"\"."""
+def _codes(table: Path, name: str) -> tuple[np.ndarray, list[str]]:
+    """The number of each row's canonical text among the sorted texts of a column, int32; missing is \"\"."""
     import numpy as np
 
     from declarative_ml.core.columns import raw_column
 
-    return np.asarray(raw_column(column.combine_chunks(), "string").to_pylist(), dtype=object)
+    known: dict[str, int] = {}
+    found = []
+    with column_blocks(table, name) as (_, column):
+        for block in column:
+            encoded = raw_column(block, "string").dictionary_encode()
+            numbers = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+            indices = encoded.indices.to_numpy(zero_copy_only=False)
+            found.append(np.array(numbers, dtype=np.int32)[indices])
+    texts = sorted(known)
+    ranks = np.empty(len(texts), dtype=np.int32)
+    ranks[[known[text] for text in texts]] = np.arange(len(texts))
+    return np.concatenate([ranks[codes] for codes in found]), texts
 
 
 def _times(column: Any, name: str) -> np.ndarray:
@@ -304,11 +277,11 @@ def _times(column: Any, name: str) -> np.ndarray:
     return np.asarray(column.to_numpy())
 
 
-def _check_parts(task: Task, target: np.ndarray, part: np.ndarray, fold: np.ndarray) -> None:
+def _check_parts(task: Task, target: DiskRows, part: np.ndarray, fold: np.ndarray) -> None:
     from declarative_ml.learning.splits import Assignment, check_classes
 
-    fitted = target[part != TEST]
-    if len(fitted) < 2:
-        raise DataError(f"only {len(fitted)} rows are left to learn from", hint="lower data.split.test")
+    fitted = int((part != TEST).sum())
+    if fitted < 2:
+        raise DataError(f"only {fitted} rows are left to learn from", hint="lower data.split.test")
     if task.is_classification:
         check_classes(Assignment(part, fold), target, task.classes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.monotone import reversal, sweep_values
 from declarative_ml.scoring.session import run_graph
 from declarative_ml.steps.context import StepContext
@@ -40,7 +41,7 @@ def prove_monotone(
     if not wanted:
         return []
     check = np.load(context.inputs["prepare"] / "check.npy")
-    order = np.load(context.inputs["split"] / "order.npy")[check]
+    order = DiskRows(context.inputs["split"] / "order.npy")[check]
     observed = raw_inputs(context.inputs, order, columns)
     found = []
     for column in columns:

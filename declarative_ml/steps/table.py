@@ -81,6 +81,14 @@ def read_rows(folder: Path, rows: np.ndarray, columns: list[str]) -> pa.Table:
     return table.take(pa.array(inverse))
 
 
+@contextmanager
+def column_blocks(folder: Path, name: str) -> Iterator[tuple[pa.DataType, Iterator[pa.Array]]]:
+    """The type of one column, and its blocks. Raises DataError as `read_column` does."""
+    with open_table(folder, [name]) as reader:
+        numbers = range(reader.num_record_batches)
+        yield reader.schema.field(name).type, (reader.get_batch(number).column(name) for number in numbers)
+
+
 def read_column(folder: Path, name: str) -> pa.ChunkedArray:
     """One whole column. Raises DataError naming the nearest column when it is absent."""
     import pyarrow as pa

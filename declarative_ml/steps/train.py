@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
+from declarative_ml.learning.selection import Selection
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.directions import fit_directions
+from declarative_ml.steps.divided import chosen
 from declarative_ml.steps.members import left_out_reason, tuned_model
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
 
@@ -42,8 +44,8 @@ def run(context: StepContext) -> None:
     model = tuned_model(context, context.params["model"], "tune")
     data = open_prepared(context)
     fitted_rows, held_out = rows_of(context, context.params["fold"])
-    train = learned_from(context, task, data, fitted_rows, model)
-    validation = _reading(model, data, held_out) if len(held_out) else None
+    train = learned_from(context, task, data, fitted_rows)
+    validation = data.view(held_out) if len(held_out) else None
     fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
     if fitted.cut:
         context.cut_short()
@@ -87,23 +89,20 @@ def open_prepared(context: StepContext) -> Dataset:
     return open_dataset(context.inputs["prepare"], layout)
 
 
-def learned_from(context: StepContext, task: Task, data: Dataset, rows: np.ndarray, model: Model) -> Dataset:
-    """The training rows at `rows`, weighted or drawn again as `imbalance` asks; in memory if the model
-    cannot do without."""
+def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selection) -> Dataset:
+    """The training rows at `rows`, weighted or drawn again as `imbalance` asks."""
+    import numpy as np
+
     imbalance = context.params["imbalance"] if task.is_classification else "none"
-    rows = sampled(rows, context.params.get("rows"))
+    taken = sampled(rows, context.params.get("rows"))
     if imbalance == "oversample":
-        rows = oversampled(rows, data.target[rows], context.params["seed"])
-        return _weighted(data.take(rows), task, imbalance)
-    return _weighted(_reading(model, data, rows), task, imbalance)
+        every = np.asarray(taken)
+        drawn = oversampled(every, data.target[every], context.params["seed"])
+        return _weighted(data.take(drawn), task, imbalance)
+    return _weighted(data.view(taken), task, imbalance)
 
 
-def _reading(model: Model, data: Dataset, rows: np.ndarray) -> Dataset:
-    """The rows at ascending positions, where the model wants them."""
-    return data.view(rows) if model.streams else data.take(rows)
-
-
-def sampled(rows: np.ndarray, most: int | None) -> np.ndarray:
+def sampled(rows: Selection, most: int | None) -> np.ndarray | Selection:
     """At most so many of the rows, which are in the order of their hashes: every so-many-th of them."""
     import numpy as np
 
@@ -119,8 +118,9 @@ def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
     if imbalance != "weights":
         weight = None if data.weight is None else data.weight / data.weight.mean()
         return replace(data, weight=weight)
-    counts = np.bincount(data.target, minlength=len(task.classes)).astype(np.float64)
-    balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[data.target]
+    target = np.asarray(data.target)
+    counts = np.bincount(target, minlength=len(task.classes)).astype(np.float64)
+    balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[target]
     weight = balance if data.weight is None else data.weight * balance
     return replace(data, weight=weight / weight.mean())
 
@@ -142,17 +142,13 @@ def oversampled(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate([rows, *drawn])
 
 
-def rows_of(context: StepContext, number: int | None) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(context: StepContext, number: int | None) -> tuple[Selection, Selection]:
     """Positions of the rows to fit on with fold `number` held out (None: on all), and of those held out."""
-    import numpy as np
-
-    part = np.load(context.inputs["split"] / "part.npy")
-    fold = np.load(context.inputs["split"] / "fold.npy")
+    split = context.inputs["split"]
     if number is None:
-        return np.flatnonzero(part != TEST), np.zeros(0, dtype=np.int64)
-    held_out = fold == number
-    fitted = (part == TRAIN) & ~held_out
-    return np.flatnonzero(fitted), np.flatnonzero(held_out & (part <= VALIDATION))
+        return chosen(split, lambda part, _: part != TEST), chosen(split, lambda part, _: part > TEST)
+    fitted = chosen(split, lambda part, fold: (part == TRAIN) & (fold != number))
+    return fitted, chosen(split, lambda part, fold: (fold == number) & (part <= VALIDATION))
 
 
 def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> FitContext:
@@ -187,7 +183,7 @@ def _save(
     data: Dataset,
     fitted: Fitted,
     rows: int,
-    held_out: np.ndarray,
+    held_out: Selection,
 ) -> None:
     import numpy as np
 

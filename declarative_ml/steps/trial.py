@@ -81,7 +81,8 @@ def run(context: StepContext) -> None:
     if measured.cut:
         context.cut_short()
         context.pin({"stopped_after": measured.stopped_after})
-    given = _given(context, task, len(rows_of(context, 0)[0]))
+    rows = len(rows_of(context, 0)[0])
+    given = _given(context, task, min(rows, context.params.get("rows") or rows))
     found = {"trial": context.params["trial"], "metric": metric, "options": options, "given": given}
     point = {name: {**given, **options}[name] for name in space}
     inside = all(space[name].holds(value) for name, value in point.items())
@@ -185,13 +186,13 @@ def _measure(
     pruned = False
     for fold in range(folds):
         fitted_rows, held_out = rows_of(context, fold)
-        train = learned_from(context, task, data, fitted_rows, model)
-        validation = data.take(held_out)
+        train = learned_from(context, task, data, fitted_rows)
+        validation = data.view(held_out)
         fitted = model.fit(train, validation, _fit_context(context, task, fold, folds))
         stopped_after.append(fitted.stopped_after)
         if fitted.cut and context.params["trial"]:
             return None
-        rows.append(held_out)
+        rows.append(held_out[:])
         margins.append(model.predict(fitted.state, validation, task))
         work.append(fitted.work)
         scores.append(_score(metric, task, data, rows[-1:], margins[-1:]))

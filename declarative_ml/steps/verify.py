@@ -21,6 +21,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.optional import installed
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.scoring.parse import raw_values
 from declarative_ml.scoring.served import Served, serve
 from declarative_ml.scoring.session import open_session, run_graph
@@ -105,7 +106,7 @@ def _expected(context: StepContext, task: Task, inputs: tuple[Input, ...]) -> tu
         rows, prediction = test["rows"][:ROWS], test["prediction"][:ROWS]
     if len(rows):
         return rows, prediction
-    rows = np.load(context.inputs["split"] / "order.npy")[:ROWS]
+    rows = DiskRows(context.inputs["split"] / "order.npy")[:ROWS]
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes())
     dtypes = {item.name: item.dtype for item in inputs}
     return rows, run_graph(session, raw_arrays(context.inputs, rows, dtypes))

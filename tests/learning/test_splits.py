@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from declarative_ml.core.errors import DataError
+from declarative_ml.learning.dividers import order_by_hash
 from declarative_ml.learning.splits import (
     TEST,
     TRAIN,
@@ -14,7 +15,6 @@ from declarative_ml.learning.splits import (
     Assignment,
     assign,
     check_classes,
-    order_by_hash,
     parts_from_column,
     target_bins,
 )
