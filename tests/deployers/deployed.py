@@ -202,6 +202,18 @@ deploy:
     scrape: true
 """
 
+DISTRIBUTED = f"""
+name: shared
+{SQL}
+target: Churn
+model: mlp
+resources: {{processes: 2, cpu: 2}}
+deploy:
+  image: {IMAGE}
+  secrets: {{DATABASE_URL: {{secret: telco-db, key: url}}}}
+  train: {{resources: {{cpu: 2, memory: 4Gi, shared_memory: 1Gi}}}}
+"""
+
 SPECS = {
     "minimal": MINIMAL,
     "full": FULL,
@@ -210,6 +222,7 @@ SPECS = {
     "every": EVERY,
     "steps": STEPS,
     "loop": LOOP,
+    "distributed": DISTRIBUTED,
     "triton": TRITON,
     "tf-serving": TF_SERVING,
 }
