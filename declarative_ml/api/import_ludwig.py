@@ -27,7 +27,7 @@ from declarative_ml.api.import_ludwig_features import (
     import_features,
     leave_out_defaults,
 )
-from declarative_ml.api.import_ludwig_hyperopt import import_hyperopt
+from declarative_ml.api.import_ludwig_hyperopt import PLACE, import_hyperopt
 from declarative_ml.api.import_ludwig_metrics import our_metric
 from declarative_ml.api.import_ludwig_model import import_model, model_kind
 from declarative_ml.api.import_ludwig_table import import_table
@@ -43,7 +43,7 @@ _TARGETS: dict[str, TaskType] = {
 _HINT = "a Ludwig config lists input_features and output_features, each with a name and a type"
 _NO_LANGUAGE = "language models have no counterpart"
 _SECTIONS = {
-    "backend": "a run is one process on this machine; resources.cpu limits its threads",
+    "backend": PLACE,
     "ludwig_version": "it is Ludwig's own",
     "base_model": _NO_LANGUAGE,
     "prompt": _NO_LANGUAGE,
@@ -134,7 +134,7 @@ class _Ludwig:
         for name, node in self.config.items():
             if name == "backend" and as_text(node.value.get("type") if node.is_mapping else node) == "local":
                 keys: Keys = (name, "type") if node.is_mapping else (name,)
-                self.job.carried(keys, "always so: a run is one process on this machine")
+                self.job.carried(keys, "always so: a run is on this machine")
             if name in _SECTIONS:
                 self.job.left_out((name,), _SECTIONS[name])
             elif name not in _KNOWN:

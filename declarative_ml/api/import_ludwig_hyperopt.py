@@ -23,11 +23,15 @@ _SEED = "one seed drives every random choice: seed"
 _RESUMED = "trials are cached steps of the workspace, so a search goes on where it stopped"
 _MEASURED = ("metric", "goal", "output_feature", "split")
 _NESTED = ("executor", "sampler", "search_alg", "scheduler")
+PLACE = (
+    "a run is on this machine: resources.cpu limits its threads, and resources.processes share the training "
+    "of networks; dml run --engine ray spreads its steps over a cluster"
+)
 _LEFT_OUT = {
     "cpu_resources_per_trial": "trials share the threads of the run: resources.cpu",
     "gpu_resources_per_trial": "a run uses no GPU",
     "max_concurrent_trials": "four trials see the same results and run side by side where there are threads",
-    "kubernetes_namespace": "a run is one process on this machine",
+    "kubernetes_namespace": "deploy.namespace says where a training in a cluster runs",
     "study_name": _RESUMED,
     "storage": _RESUMED,
     "random_state": _SEED,
@@ -140,10 +144,9 @@ class _Search:
 
     def _executor(self, path: Keys, kind: str | None) -> None:
         if kind in _HERE:
-            self.job.carried(path, "always so: a run is one process on this machine")
+            self.job.carried(path, "always so: a run is on this machine")
         else:
-            why = "a run is one process on this machine; resources.cpu limits its threads"
-            self.job.left_out(path, why)
+            self.job.left_out(path, PLACE)
 
     def _algorithm(self, path: Keys, kind: str | None) -> None:
         if kind is None or kind in _GUIDED:

@@ -14,9 +14,16 @@ from declarative_ml.core.atomic import publish_folder
 from declarative_ml.core.errors import MissingDependency, UsageError
 from declarative_ml.core.optional import installed
 from declarative_ml.deployers.contexts.dockerfile import default_base
-from declarative_ml.deployers.contexts.write import ImageContext, write_serve_context, write_train_context
+from declarative_ml.deployers.contexts.write import (
+    ImageContext,
+    write_foreign_context,
+    write_serve_context,
+    write_train_context,
+)
 from declarative_ml.deployers.image import Image
+from declarative_ml.deployers.kubernetes import Kubernetes
 from declarative_ml.deployers.model import IN_IMAGE
+from declarative_ml.deployers.model_servers import OURS, SERVERS
 from declarative_ml.graph.plan import Plan
 from declarative_ml.spec.deployed import deployed_model, deployed_options, scoring_model
 from declarative_ml.spec.document import Spec
@@ -61,7 +68,10 @@ def package(
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         found = []
-        if "serve" in images:
+        foreign = None if loaded is None else _foreign(loaded.spec)
+        if "serve" in images and loaded is not None and foreign is not None:
+            found.append(_served_by(foreign, draft / "serve", loaded, bundle))
+        elif "serve" in images:
             found.append(_serve(draft / "serve", base, loaded, bundle if with_model else None, more, model))
         if "train" in images and loaded is not None:
             found.append(_train(draft / "train", base, loaded))
@@ -83,6 +93,31 @@ def checked_base(base: str) -> str:
 def _is_a_bundle(model: str) -> bool:
     path = Path(model)
     return path.is_dir() or path.suffix == ".zip" or (path.exists() and is_bundle(path))
+
+
+def _foreign(spec: Spec) -> Kubernetes | None:
+    """The target whose server of others gets an image; None: ours answers, or the target brings the image."""
+    service = None if spec.deploy is None else spec.deploy.service
+    target = None if service is None else service.to
+    return target if isinstance(target, Kubernetes) and target.answers != OURS else None
+
+
+def _served_by(target: Kubernetes, folder: Path, loaded: LoadedSpec, bundle: Bundle | None) -> ImageContext:
+    if bundle is None or target.runtime_image is None:
+        raise UsageError(
+            f"{SERVERS[target.answers].title} serves the model inside of its image",
+            hint="leave out --without-model",
+        )
+    spec = loaded.spec
+    return write_foreign_context(
+        folder,
+        target.runtime_image,
+        bundle,
+        target.answers,
+        name=spec.name,
+        batch=spec.serve.max_rows,
+        named=_named(loaded),
+    )
 
 
 def _serve(

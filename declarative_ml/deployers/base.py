@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from declarative_ml.core.component import Component
 from declarative_ml.deployers.image import Image
+from declarative_ml.deployers.model_servers import OURS, Runtime
 from declarative_ml.deployers.sections import (
     PredictWorkload,
     SecretRef,
@@ -138,6 +139,11 @@ class Deployer(Component):
 
     spreads: ClassVar[bool] = False
     """Whether several pods of one training write the store at once, whatever the spec says of `parallel`."""
+
+    @property
+    def answers(self) -> Runtime:
+        """Which server answers: ours, or that of others, which has none of our options."""
+        return OURS
 
     def takes(self) -> frozenset[str]:
         """The keys that it honours with the options that it has."""

@@ -14,6 +14,7 @@ from declarative_ml.deployers.manifests import ground, serving
 from declarative_ml.deployers.manifests.names import metadata, name_of
 from declarative_ml.deployers.manifests.order import in_order
 from declarative_ml.deployers.manifests.pod import pod_template, resources_of
+from declarative_ml.deployers.model_servers import Runtime
 
 _CONTAINER = "kserve-container"
 """The name by which KServe knows the container that answers."""
@@ -52,6 +53,11 @@ class KServe(Deployer):
         if (self.runtime == "triton") != (self.storage_uri is not None):
             raise ValueError("'storage_uri' belongs to 'runtime: triton', which needs it")
         return self
+
+    @property
+    def answers(self) -> Runtime:
+        """See Deployer.answers."""
+        return self.runtime
 
     def render(self, release: Release) -> Rendered:
         """The InferenceService, and what its pods need."""

@@ -78,7 +78,9 @@ class Volume(Section):
     size: str | None = Field(default=None, description="Make one of this size, such as 10Gi")
     storage_class: str | None = Field(default=None, description="Its storage class; absent: the cluster's")
     access: Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"] | None = Field(
-        default=None, description="Absent: ReadWriteMany where steps run in parallel, else ReadWriteOnce"
+        default=None,
+        description="Absent: ReadWriteMany where steps run in parallel or several pods serve from it, "
+        "else ReadWriteOnce",
     )
 
     @model_validator(mode="after")

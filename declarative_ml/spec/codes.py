@@ -360,6 +360,17 @@ _TABLE = (
          "deploy:\n  image: registry.example.com/churn:1.4.0\n"
          "  predict:\n    source: /data/new.csv\n    output: /data/scored.parquet\n"
          "    volumes: {data: {claim: churn-data, at: /data, read_only: false}}"),
+    Code("DML184", "The server of others cannot do this",
+         "With `runtime: triton` or `tf-serving` the server of others answers. It serves the model of its "
+         "image, TensorFlow Serving a SavedModel, and has no token, no watch of drift, no log and no canary.",
+         "data: {source: {type: sample, name: iris}}\ntarget: species\n"
+         "deploy:\n  image: registry.example.com/churn:1.4.0\n"
+         "  serve:\n    to: {type: kubernetes, runtime: tf-serving,\n"
+         "         runtime_image: 'docker.io/tensorflow/serving:2.19.1'}",
+         "data: {source: {type: sample, name: iris}}\ntarget: species\nconvert: [savedmodel]\n"
+         "deploy:\n  image: registry.example.com/churn:1.4.0\n"
+         "  serve:\n    to: {type: kubernetes, runtime: tf-serving,\n"
+         "         runtime_image: 'docker.io/tensorflow/serving:2.19.1'}"),
     Code("DML201", "The data has no such column",
          "A column that the spec names is not in the header of the data. Behind `data.sql` this is a "
          "warning, given when neither the sources nor the query mention the name.",

@@ -26,12 +26,14 @@ from declarative_ml.deployers.sections import JobWorkload, Mount, PodResources, 
 from declarative_ml.sources.base import Source
 from declarative_ml.spec.deploy import DEFAULT, WORK, Deploy, references_of
 from declarative_ml.spec.deploy_fault import DeployFault, Faults
+from declarative_ml.spec.deploy_server import server_faults
 from declarative_ml.spec.deploy_service import (
     idle_options,
     registry_faults,
     scoring_faults,
     watch_faults,
 )
+from declarative_ml.spec.deploy_store import store_faults
 from declarative_ml.spec.deployed import scoring_model
 from declarative_ml.spec.document import FilesSplit, Spec
 from declarative_ml.spec.positions import Path, dotted
@@ -47,6 +49,7 @@ def deploy_faults(spec: Spec) -> list[DeployFault]:
     checks: tuple[Callable[[Spec, Deploy], Faults], ...] = (
         _images, _names, _labels, _replicas, _resources, _schedule, _data, _secrets, _volumes, _networks,
         _honoured, registry_faults, watch_faults, idle_options, scoring_faults,
+        store_faults, server_faults,
     )  # fmt: skip
     found = [fault for check in checks for fault in check(spec, spec.deploy)]
     if any(not fault.warning for fault in found):
@@ -297,11 +300,6 @@ def _volumes(spec: Spec, deploy: Deploy) -> Faults:
     for path, workload in _workloads(deploy):
         for name, mount in workload.volumes.items():
             yield from _mount((*path, "volumes", name), name, mount)
-    train = deploy.train
-    spread = train is not None and (train.parallel == "steps" or train.to.spreads)
-    if spread and deploy.store.access == "ReadWriteOnce":
-        message = "steps in parallel are on several nodes, and ReadWriteOnce is for one"
-        yield DeployFault("DML162", (*_DEPLOY, "store", "access"), message, "write ReadWriteMany")
 
 
 def _mount(path: Path, name: str, mount: Mount) -> Faults:

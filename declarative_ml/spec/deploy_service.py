@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from declarative_ml.deployers.model import IN_IMAGE
+from declarative_ml.deployers.model_servers import OURS
 from declarative_ml.spec.deploy import Deploy
 from declarative_ml.spec.deploy_fault import DeployFault, Faults
 from declarative_ml.spec.deployed import (
@@ -68,7 +69,7 @@ def _has_port(url: str) -> bool:
 def watch_faults(spec: Spec, deploy: Deploy) -> Faults:
     """Files of `monitor` that the service does not find, or loses with its pod."""
     service, monitor = deploy.service, spec.monitor
-    if service is None:
+    if service is None or service.to.answers != OURS:
         return
     if monitor.log is not None and not is_there(spec, monitor.log.path, writable=True):
         at: Path = ("monitor", "log")

@@ -15,6 +15,7 @@ from declarative_ml.graph.plan import Plan
 from declarative_ml.sources.base import Source
 from declarative_ml.sources.sql_sink import SqlSink
 from declarative_ml.spec.deploy import Deploy, DeployPredict, environment_of
+from declarative_ml.spec.deploy_store import store_of
 from declarative_ml.spec.deployed import (
     REGISTRY_VARIABLES,
     asks_server,
@@ -57,7 +58,7 @@ def release_of(spec: Spec, plan: Plan | None = None) -> Release:
         processes=spec.resources.processes or 1,
         train_secrets=_secrets(spec, deploy, "train"),
         predict_secrets=_secrets(spec, deploy, "predict"),
-        store=deploy.store,
+        store=store_of(spec, deploy),
         labels=deploy.labels,
         annotations=deploy.annotations,
         part_of=deploy.part_of or spec.name,

@@ -187,7 +187,7 @@ def test_reasons(name: str, theirs: str, verdict: str, why: str, tmp_path: Path)
         ("preprocessing: {split: {type: random, seed: 3}}", "preprocessing.split.seed", "left_out", "split"),
         ("backend: {type: local}", "backend.type", "carried", ""),
         ("backend: local", "backend", "carried", ""),
-        ("backend: ray", "backend", "left_out", "one process"),
+        ("backend: ray", "backend", "left_out", "on this machine"),
         # `defaults` hold for inputs, and their loss and decoder for outputs.
         ("defaults: {binary: {loss: {positive_class_weight: 2}}}",
          "defaults.binary.loss.positive_class_weight", "changed", "all of them count equally"),

@@ -133,7 +133,7 @@ def test_the_report_says_what_the_spec_says(found: Any, tmp_path: Path) -> None:
     [
         ("complaints_gbm_search", "executor.scheduler.type", "changed", "in place of async_hyperband"),
         ("complaints_gbm_search", "executor.scheduler.max_t", "left_out", "Ludwig's scheduler"),
-        ("complaints_gbm_search", "executor.type", "left_out", "one process"),
+        ("complaints_gbm_search", "executor.type", "left_out", "on this machine"),
         ("complaints_gbm_search", "executor.cpu_resources_per_trial", "left_out", "resources.cpu"),
         ("complaints_gbm_search", 'parameters."trainer.max_depth".upper', "changed", "leaves limit a tree"),
         ("complaints_gbm_search", 'parameters."trainer.max_depth".upper', "changed", "includes its end"),
@@ -378,7 +378,7 @@ def test_an_option_is_searched_once(tmp_path: Path) -> None:
         ("executor: {num_samples: 999}", {"trials": 200}, "executor.num_samples", "changed", "to 200"),
         ("executor: {num_samples: few}", {}, "executor.num_samples", "left_out", "is a number"),
         ("sampler: {num_samples: 7}", {"trials": 7}, "sampler.num_samples", "changed", "first trial"),
-        ("executor: ray", {}, "executor", "left_out", "one process"),
+        ("executor: ray", {}, "executor", "left_out", "on this machine"),
         ("executor: {gpu_resources_per_trial: 0}", {}, "executor.gpu_resources_per_trial", "carried", ""),
         ("executor: {gpu_resources_per_trial: 1}", {}, "executor.gpu_resources_per_trial", "left_out", "GPU"),
         ("executor: {time_budget_s: 5}", {}, "executor.time_budget_s", "left_out", "10 seconds at least"),

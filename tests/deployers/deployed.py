@@ -172,6 +172,48 @@ deploy:
     volumes: {{out: {{claim: out, at: /out, read_only: false}}}}
 """
 
+TRITON = f"""
+name: by-triton
+{SQL}
+target: Churn
+serve: {{max_rows: 500}}
+deploy:
+  image: {IMAGE}
+  secrets: {{DATABASE_URL: {{secret: telco-db, key: url}}}}
+  serve:
+    to: {{type: kubernetes, runtime: triton, runtime_image: "nvcr.io/nvidia/tritonserver:25.10-py3"}}
+    replicas: {{min: 2, max: 4}}
+    resources: {{gpu: 1, memory: 4Gi, shared_memory: 1Gi}}
+    ingress: {{host: churn.example.com, ingress_class: nginx, tls_secret: churn-tls}}
+    scrape: true
+    volumes: {{cache: {{claim: cache, at: /cache, read_only: false}}}}
+  train: {{to: kubernetes, schedule: "0 3 * * 1"}}
+"""
+
+TF_SERVING = f"""
+name: by-tf-serving
+{DATA}
+target: Churn
+convert: [savedmodel]
+deploy:
+  image: {IMAGE}
+  serve:
+    to: {{type: kubernetes, runtime: tf-serving, runtime_image: "docker.io/tensorflow/serving:2.19.1"}}
+    scrape: true
+"""
+
+DISTRIBUTED = f"""
+name: shared
+{SQL}
+target: Churn
+model: mlp
+resources: {{processes: 2, cpu: 2}}
+deploy:
+  image: {IMAGE}
+  secrets: {{DATABASE_URL: {{secret: telco-db, key: url}}}}
+  train: {{resources: {{cpu: 2, memory: 4Gi, shared_memory: 1Gi}}}}
+"""
+
 SPECS = {
     "minimal": MINIMAL,
     "full": FULL,
@@ -180,6 +222,9 @@ SPECS = {
     "every": EVERY,
     "steps": STEPS,
     "loop": LOOP,
+    "distributed": DISTRIBUTED,
+    "triton": TRITON,
+    "tf-serving": TF_SERVING,
 }
 
 

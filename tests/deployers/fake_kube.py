@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+from restricted import pod_specs, restricted_faults
 
 Object = dict[str, Any]
 Path = tuple[Any, ...]
@@ -37,7 +38,18 @@ KINDS = {
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "Ingress": ("networking.k8s.io/v1", "ingresses"),
+    "Role": ("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings"),
+    "ServiceMonitor": ("monitoring.coreos.com/v1", "servicemonitors"),
+    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
+    "Workflow": ("argoproj.io/v1alpha1", "workflows"),
+    "CronWorkflow": ("argoproj.io/v1alpha1", "cronworkflows"),
+    "RayJob": ("ray.io/v1", "rayjobs"),
+    "RayCronJob": ("ray.io/v1", "raycronjobs"),
+    "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs"),
 }
+SECURED = ("Deployment", "Job", "CronJob")
+"""Workloads whose pods the server holds against the standard of the namespace, and warns."""
 _KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes": "name",
          "volumeMounts": "mountPath", "ports": "containerPort"}  # fmt: skip
 
@@ -112,7 +124,8 @@ class FakeKube:
         self.broken: set[str] = set()
         self.version = 0
         self.requests: list[str] = []
-        self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml"}})
+        labels = {"pod-security.kubernetes.io/warn": "restricted"}
+        self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml", "labels": labels}})
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -128,6 +141,9 @@ class FakeKube:
                 kind = "text/plain" if isinstance(answer, str) else "application/json"
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(text)))
+                for warning in fake.warnings(self.command, body) if code == 200 else []:
+                    quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+                    self.send_header("warning", f'299 - "{quoted}"')
                 self.end_headers()
                 self.wfile.write(text)
 
@@ -149,6 +165,18 @@ class FakeKube:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+    def warnings(self, method: str, body: bytes) -> list[str]:
+        """What a server says of the pods of a workload: it takes the object, and refuses the pods later."""
+        each = yaml.safe_load(body) if method == "PATCH" else {}
+        if each.get("kind") not in SECURED:
+            return []
+        namespace = self.objects["Namespace", "", each["metadata"]["namespace"]]
+        level = (namespace["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/warn")
+        found = [fault for pod in pod_specs(each) for fault in restricted_faults(pod)]
+        if level != "restricted" or not found:
+            return []
+        return [f'would violate PodSecurity "restricted:latest": {", ".join(found)}']
 
     # What tests do directly.
 

@@ -23,6 +23,12 @@ ALLOWED = {
     "persistentVolumeClaim",
     "ephemeral",
 }
+PATHS = {
+    "triton": ("/v2/models/by-triton/ready", "/v2/health/live"),
+    "tf-serving": ("/v1/models/by-tf-serving", None),
+}
+"""Of the servers of others: what is asked whether they are ready, and alive; None: their port is tried."""
+PORTS = {"triton": ["http", "grpc", "metrics"], "tf-serving": ["http", "grpc"]}
 ORDER = ["Namespace", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "Service",
          "Deployment", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress",
          "ServiceMonitor"]  # fmt: skip
@@ -196,12 +202,15 @@ def test_47_48_probes(name: str) -> None:
         (container,) = each["spec"]["template"]["spec"]["containers"]
         probes = {kind: container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
         window = {kind: probe["failureThreshold"] * probe["periodSeconds"] for kind, probe in probes.items()}
-        assert probes["readiness"]["httpGet"]["path"] == "/readyz"
-        assert probes["liveness"]["httpGet"]["path"] == "/healthz"
+        ready, alive = PATHS.get(name, ("/readyz", "/healthz"))
+        assert probes["readiness"]["httpGet"]["path"] == ready
+        assert alive is None or probes["liveness"]["httpGet"]["path"] == alive
+        assert ("tcpSocket" in probes["liveness"]) == (alive is None)
         assert window["startup"] >= seconds_of("5m" if name == "every" else "2m")
         assert window["liveness"] > window["readiness"]
         named = {port["name"] for port in container["ports"]}
-        assert {probe["httpGet"]["port"] for probe in probes.values()} <= named
+        asked = [probe.get("httpGet") or probe["tcpSocket"] for probe in probes.values()]
+        assert {each["port"] for each in asked} <= named
         for service in of_kind(rendered(name), "Service"):
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
 
@@ -227,7 +236,7 @@ def test_50_updates(name: str) -> None:
 
 def test_51_disruption_budgets(name: str) -> None:
     budgets = of_kind(rendered(name), "PodDisruptionBudget")
-    assert len(budgets) == (name in ("full", "every", "loop"))
+    assert len(budgets) == (name in ("full", "every", "loop", "triton"))
     for each in budgets:
         assert each["spec"]["maxUnavailable"] == 1 and "minAvailable" not in each["spec"]
         assert each["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
@@ -259,7 +268,8 @@ def test_54_network_policies(name: str) -> None:
         if "serve" in selector:
             ports = [(port["protocol"], port["port"]) for port in spec["egress"][0]["ports"]]
             assert ports == [("UDP", 53), ("TCP", 53)]
-            assert spec["ingress"][0]["ports"] == [{"protocol": "TCP", "port": "http"}]
+            open_to = [port["port"] for port in spec["ingress"][0]["ports"]]
+            assert open_to == PORTS.get(name, ["http"])
         else:
             assert spec["ingress"] == []
     if name == "every":
@@ -288,13 +298,16 @@ def test_55_ingress(name: str) -> None:
 
 def test_56_metrics_are_found(name: str) -> None:
     monitors = of_kind(rendered(name), "ServiceMonitor")
-    assert len(monitors) == (name in ("full", "every"))
+    assert len(monitors) == (name in ("full", "every", *PATHS))
     for each in monitors:
         (service,) = of_kind(rendered(name), "Service")
         assert each["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         (endpoint,) = each["spec"]["endpoints"]
         assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
-        assert endpoint["authorization"]["credentials"] == {"name": "telco-serve", "key": "token"}
+        if name in PATHS:  # they ask for no token
+            assert "authorization" not in endpoint
+        else:
+            assert endpoint["authorization"]["credentials"] == {"name": "telco-serve", "key": "token"}
 
 
 def test_57_order(name: str) -> None:

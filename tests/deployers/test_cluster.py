@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import targets
 from click.testing import CliRunner
-from deployed import DATA, IMAGE, MINIMAL, Object, of_kind, render
+from deployed import DATA, IMAGE, MINIMAL, SPECS, Object, of_kind, render, rendered
 from fake_kube import FakeKube
 
 from declarative_ml.cli import dml
 from declarative_ml.core.errors import DmlError, GateFailed, StepFailed
-from declarative_ml.deployers.cluster.apply import apply, delete, diff, logs, stale, status
+from declarative_ml.deployers.cluster.apply import PRUNED, apply, delete, diff, logs, stale, status
 from declarative_ml.deployers.cluster.client import Cluster, Conflict, Refused
 from declarative_ml.deployers.cluster.rollout import RolloutFailed
+from declarative_ml.deployers.manifests.ground import KEPT
 
 kubernetes = pytest.importorskip("kubernetes", reason="the extra kubernetes is not installed")
 
@@ -55,7 +57,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, str]]:
             yield connected(fake), "ml"
         return
     cluster, name = Cluster.connect(), f"dml-test-{uuid.uuid4().hex[:8]}"
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    labels = {f"pod-security.kubernetes.io/{level}": "restricted" for level in ("enforce", "warn")}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     cluster.apply(namespace)
     yield cluster, name
     cluster.delete(namespace)
@@ -134,6 +137,106 @@ def test_delete_goes_backwards_and_keeps_volumes(place: tuple[Cluster, str]) -> 
     assert gone[0].startswith("PodDisruptionBudget") and gone[-1].startswith("ServiceAccount")
     assert "PersistentVolumeClaim churn-store: kept, delete it by hand when nothing in it is needed" in told
     assert delete(cluster, objects) == []
+
+
+def test_what_a_server_warns_of_is_told(place: tuple[Cluster, str]) -> None:
+    """Item 19: a namespace that is `restricted` takes a Deployment with a warning, and refuses its pods."""
+    cluster, namespace = place
+    good = apply(cluster, objects_in(namespace), seconds=0)
+    assert good.warnings == [] and good.as_dict()["warnings"] == []
+    told: list[str] = []
+    bad = apply(
+        cluster, objects_in(namespace, SPEC + "  pod: {hostNetwork: true}\n"), seconds=0, told=told.append
+    )
+    (warning,) = bad.warnings
+    assert warning.startswith(
+        'Deployment churn: would violate PodSecurity "restricted:latest": host namespaces'
+    )
+    assert warning.replace("churn: would", "churn: warning: would") in told
+
+
+@pytest.mark.slow
+def test_19_every_spec_applies_without_a_warning(kube: FakeKube) -> None:
+    cluster, labels = connected(kube), {"pod-security.kubernetes.io/warn": "restricted"}
+    for name in SPECS:
+        objects = rendered(name)
+        for namespace in {each["metadata"].get("namespace", "ml") for each in objects}:
+            head = {"name": namespace, "labels": labels}
+            kube.put({"apiVersion": "v1", "kind": "Namespace", "metadata": head})
+        outcome = apply(cluster, objects, seconds=0, prune=False)
+        assert len(outcome.created) + len(outcome.changed) + len(outcome.unchanged) == len(objects)
+        assert (name, outcome.warnings) == (name, [])
+
+
+# Objects of operators: a real cluster may not have them, so the fake only.
+
+
+def test_59_all_that_is_rendered_is_looked_for() -> None:
+    """A kind that a target renders and nobody looks for would stay for ever."""
+    made = [each for name in (*targets.TARGETS, *targets.PODLESS) for each in targets.rendered(name)[0]]
+    made += [each for name in SPECS for each in rendered(name)]
+    kinds = {(each["apiVersion"], each["kind"]) for each in made}
+    assert {("ray.io/v1", "RayCronJob"), ("argoproj.io/v1alpha1", "CronWorkflow")} <= kinds
+    assert {(api, kind) for api, kind in kinds if kind not in KEPT} == set(PRUNED)
+
+
+OPERATORS = {
+    "kserve": "InferenceService",
+    "argo": "Workflow",
+    "argo-cron": "CronWorkflow",
+    "ray": "RayJob",
+    "ray-cron": "RayCronJob",
+    "kubeflow-trainjob": "TrainJob",
+}
+
+
+@pytest.mark.slow
+def test_59_objects_of_operators_are_removed(kube: FakeKube) -> None:
+    cluster = connected(kube)
+    for name, kind in OPERATORS.items():
+        _comes_and_goes(kube, cluster, name, kind)
+
+
+def _comes_and_goes(kube: FakeKube, cluster: Cluster, name: str, kind: str) -> None:
+    """When another target has taken over it is pruned, one at work once it has ended; and it is deleted when
+    the spec is."""
+    objects = targets.rendered(name)[0]
+    after = targets.rendered("kubernetes-serve" if kind == "InferenceService" else "kubernetes")[0]
+    (first,) = of_kind(objects, kind)
+    assert f"{kind} {first['metadata']['name']}" in apply(cluster, objects, seconds=0).created
+    assert dict(status(cluster, objects))[f"{kind} {first['metadata']['name']}"] in ("there", "not begun")
+    works = kind in ("Workflow", "RayJob", "TrainJob")
+    pruned = apply(cluster, after, seconds=0).pruned
+    assert (f"{kind} {first['metadata']['name']}" in pruned) == (not works)
+    if works:
+        ended: Object = {"phase": "Succeeded", "jobDeploymentStatus": "Complete"}
+        ended["conditions"] = [{"type": "Complete", "status": "True"}]
+        kube.objects[kind, "ml", first["metadata"]["name"]]["status"] = ended
+        assert status(cluster, [first])[0][1] in ("succeeded", "complete")
+        assert f"{kind} {first['metadata']['name']}" in apply(cluster, after, seconds=0).pruned
+    apply(cluster, objects, seconds=0)
+    assert f"{kind} {first['metadata']['name']}" in delete(cluster, objects)
+    assert [key for key in kube.objects if key[0] == kind] == []
+
+
+def test_59_a_suspended_job_of_before_is_not_at_work(kube: FakeKube) -> None:
+    cluster = connected(kube)
+    queued = render(targets.text_of("ray").replace("{to: ray", "{queue: team, to: ray"))
+    apply(cluster, queued, seconds=0)
+    (job,) = of_kind(queued, "RayJob")
+    assert job["spec"]["suspend"] is True
+    pruned = apply(cluster, targets.rendered("kubernetes")[0], seconds=0).pruned
+    assert f"RayJob {job['metadata']['name']}" in pruned
+
+
+def test_59_deleting_takes_what_is_at_work_as_well(kube: FakeKube) -> None:
+    cluster, before = connected(kube), targets.rendered("ray")[0]
+    apply(cluster, before, seconds=0)
+    after = render(targets.text_of("ray").replace("processes: 2", "processes: 1"))
+    apply(cluster, after, seconds=0)
+    assert len([key for key in kube.objects if key[0] == "RayJob"]) == 2
+    delete(cluster, after)
+    assert [key for key in kube.objects if key[0] == "RayJob"] == []
 
 
 # What needs controllers, or another manager: the fake only.

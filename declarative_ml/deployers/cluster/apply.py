@@ -9,6 +9,7 @@ from typing import Any
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.deployers.base import Object
 from declarative_ml.deployers.cluster.client import Cluster, bare
+from declarative_ml.deployers.cluster.phases import WORKING, is_at_work, phase
 from declarative_ml.deployers.cluster.rollout import RolloutFailed, progress, roll_back, wait
 from declarative_ml.deployers.manifests.ground import KEPT
 from declarative_ml.deployers.manifests.names import LABEL, MANAGER
@@ -18,6 +19,8 @@ Told = Callable[[str], None]
 
 PRUNED = (
     ("v1", "ServiceAccount"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("v1", "ConfigMap"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("v1", "Service"),
@@ -28,6 +31,12 @@ PRUNED = (
     ("policy/v1", "PodDisruptionBudget"),
     ("networking.k8s.io/v1", "Ingress"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("argoproj.io/v1alpha1", "Workflow"),
+    ("argoproj.io/v1alpha1", "CronWorkflow"),
+    ("ray.io/v1", "RayJob"),
+    ("ray.io/v1", "RayCronJob"),
+    ("trainer.kubeflow.org/v1alpha1", "TrainJob"),
 )
 """The kinds that are looked through for what is not rendered any more."""
 
@@ -40,6 +49,8 @@ class Applied:
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     pruned: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the server takes and warns of: pods that a namespace will refuse, fields that will go."""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form that the command prints."""
@@ -48,6 +59,7 @@ class Applied:
             "changed": self.changed,
             "unchanged": self.unchanged,
             "pruned": self.pruned,
+            "warnings": self.warnings,
         }
 
 
@@ -75,6 +87,9 @@ def apply(
     for each in objects:
         before = cluster.get(each)
         after = cluster.apply(each, force=force)
+        for text in cluster.warnings():
+            outcome.warnings.append(f"{label_of(each)}: {text}")
+            told(f"{label_of(each)}: warning: {text}")
         same = before is not None and _version(before) == _version(after)
         into = outcome.created if before is None else outcome.unchanged if same else outcome.changed
         into.append(label_of(each))
@@ -123,21 +138,22 @@ def _owned(objects: Sequence[Object]) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
-def stale(cluster: Cluster, objects: Sequence[Object]) -> list[Object]:
+def stale(cluster: Cluster, objects: Sequence[Object], *, at_work: bool = False) -> list[Object]:
     """What carries the labels of the plan and is not rendered any more, the last applied first. What belongs
-    to another object, volumes, namespaces, and jobs at work stay."""
+    to another object, volumes, namespaces, and unless `at_work`, jobs at work stay."""
     wanted = {identity(each) for each in objects}
     found = []
     for namespace, labels in _owned(objects):
         for api_version, kind in reversed(PRUNED):
             if kind not in KEPT and cluster.knows(api_version, kind):
                 found += cluster.list(api_version, kind, namespace, labels)
-    return [each for each in found if identity(each) not in wanted and not _is_anothers(each)]
-
-
-def _is_anothers(each: Object) -> bool:
-    at_work = each["kind"] == "Job" and (each.get("status") or {}).get("active")
-    return bool(each["metadata"].get("ownerReferences")) or bool(at_work)
+    return [
+        each
+        for each in found
+        if identity(each) not in wanted
+        and not each["metadata"].get("ownerReferences")
+        and (at_work or not is_at_work(each))
+    ]
 
 
 @dataclass(frozen=True)
@@ -181,7 +197,7 @@ def delete(cluster: Cluster, objects: Sequence[Object], told: Told = lambda text
     """Delete what was applied, the last first. Volumes and namespaces stay, and what does not carry our
     labels. Returns what was deleted."""
     gone = []
-    for each in [*stale(cluster, objects), *reversed(objects)]:
+    for each in [*stale(cluster, objects, at_work=True), *reversed(objects)]:
         live = cluster.get(each)
         if live is None:
             continue
@@ -207,9 +223,8 @@ def _state(kind: str, live: Object | None) -> str:
     found = live.get("status") or {}
     if kind == "Deployment":
         return progress(live)[1]
-    if kind == "Job":
-        ends = [each["type"] for each in found.get("conditions") or [] if each.get("status") == "True"]
-        return ends[-1].lower() if ends else f"{found.get('active') or 0} pods at work"
+    if kind in WORKING:
+        return phase(live)
     if kind == "CronJob":
         return f"last started {found.get('lastScheduleTime') or 'never'}"
     if kind == "HorizontalPodAutoscaler":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,10 @@ _NO_CACHE = os.path.join(os.devnull, "none")  # noqa: PTH118 - a path that never
 _TIMEOUT = 30
 """Seconds for one answer of the server."""
 _SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
+
+
+_WARNING = re.compile(r'299 [^ "]+ "((?:[^"\\]|\\.)*)"')
+"""One warning: the number for those that persist, who says it, and the text in quotes."""
 
 
 class Refused(StepFailed):
@@ -38,6 +43,8 @@ class Cluster:
         from kubernetes.dynamic import DynamicClient
 
         self._api = api
+        self._heard: list[str] = []
+        self._listen(api.rest_client.pool_manager)
         try:
             self._dynamic = DynamicClient(api, cache_file=_NO_CACHE)
         except Exception as error:
@@ -81,6 +88,23 @@ class Cluster:
         except self._errors() as error:
             raise _said(error, each) from error
         return _plain(done)
+
+    def warnings(self) -> list[str]:
+        """What the server has warned of since the last call: it takes what it warns of."""
+        heard, self._heard = list(dict.fromkeys(self._heard)), []
+        return heard
+
+    def _listen(self, pool: Any) -> None:
+        """Take down the headers `Warning`, which no version of the library hands out (RFC 7234, 5.5)."""
+        asked = pool.request
+
+        def request(*arguments: Any, **options: Any) -> Any:
+            answer = asked(*arguments, **options)
+            lines = answer.headers.getlist("warning")
+            self._heard += [_unquoted(found[1]) for line in lines for found in _WARNING.finditer(line)]
+            return answer
+
+        pool.request = request
 
     def get(self, each: Object) -> Object | None:
         """The object as it is in the cluster; None where it is not."""
@@ -201,6 +225,10 @@ def _said(error: Any, each: Object) -> StepFailed:
     if error.status in (401, 403):
         return Refused(f"{name}: {message}", hint="kubectl auth can-i --list shows what you may do")
     return Refused(f"{name}: the server refuses it: {message}", hint="`dml deploy` prints what is sent")
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _short(error: BaseException) -> str:

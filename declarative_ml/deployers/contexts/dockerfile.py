@@ -10,7 +10,8 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 
-from declarative_ml.deployers.image import CONFIG, MODEL, SCRATCH, SERVE_FILE, SPEC_FILE, STORE, USER
+from declarative_ml.deployers.image import CONFIG, MODEL, PORT, SCRATCH, SERVE_FILE, SPEC_FILE, STORE, USER
+from declarative_ml.deployers.model_servers import FOLDER
 
 ENVIRONMENT = "/dml"
 """The virtual environment, in both stages at the same path."""
@@ -59,6 +60,20 @@ def serve_dockerfile(
         f"HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD {probe}",
         'ENTRYPOINT ["dml"]',
         'CMD ["serve"]',
+    )
+
+
+def foreign_dockerfile(base: str, labels: Mapping[str, str], command: Sequence[str]) -> str:
+    """Serves the folder beside it by a server of others, which is what `base` holds."""
+    return _lines(
+        f"FROM {base}",
+        *_labelled(labels),
+        f"ENV HOME={SCRATCH}",
+        f"COPY {FOLDER.removeprefix('/')} {FOLDER}",
+        f"USER {USER}:{USER}",
+        f"EXPOSE {PORT}",
+        "STOPSIGNAL SIGTERM",
+        f"ENTRYPOINT {json.dumps(list(command))}",
     )
 
 
@@ -117,10 +132,14 @@ def _run_stage(base: str, labels: Mapping[str, str]) -> list[str]:
     }
     return [
         f"FROM {base}",
-        *(f"LABEL {json.dumps(name)}={_quoted(value)}" for name, value in sorted(labels.items())),
+        *_labelled(labels),
         *(f"ENV {name}={value}" for name, value in environment.items()),
         f"COPY --from=build {ENVIRONMENT} {ENVIRONMENT}",
     ]
+
+
+def _labelled(labels: Mapping[str, str]) -> list[str]:
+    return [f"LABEL {json.dumps(name)}={_quoted(value)}" for name, value in sorted(labels.items())]
 
 
 def _quoted(value: str) -> str:

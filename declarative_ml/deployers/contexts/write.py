@@ -13,10 +13,17 @@ from typing import Any
 import declarative_ml
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.errors import UsageError
-from declarative_ml.deployers.contexts.dockerfile import ignored, serve_dockerfile, train_dockerfile
+from declarative_ml.deployers.contexts.dockerfile import (
+    foreign_dockerfile,
+    ignored,
+    serve_dockerfile,
+    train_dockerfile,
+)
 from declarative_ml.deployers.contexts.lock import Pin, lock_text, pins, serving_roots, training_roots
+from declarative_ml.deployers.contexts.model_folder import write_model_folder
 from declarative_ml.deployers.contexts.wheel import write_wheel
 from declarative_ml.deployers.image import SERVE_FILE, SPEC_FILE
+from declarative_ml.deployers.model_servers import FOLDER, SERVERS
 from declarative_ml.store.bundle import Bundle
 from declarative_ml.text.pipelines import is_folder
 
@@ -62,6 +69,22 @@ def write_serve_context(
     return ImageContext("serve", folder, base, tuple(pinned))
 
 
+def write_foreign_context(
+    folder: Path, base: str, bundle: Bundle, runtime: str, *, name: str, batch: int, named: Mapping[str, str]
+) -> ImageContext:
+    """The image in which the server of others that `base` holds serves `bundle`.
+
+    `name` is the model's for its clients, `batch` the most rows of a request. Raises UsageError for a bundle
+    that the server cannot answer from.
+    """
+    server = SERVERS[runtime]
+    write_model_folder(folder / FOLDER.removeprefix("/"), bundle, runtime, name=name, batch=batch)
+    labels = _labels(base, named, _digests(bundle))
+    text = foreign_dockerfile(base, labels, [server.command, *server.arguments(name)])
+    _write_whole(folder, text)
+    return ImageContext("serve", folder, base)
+
+
 def write_train_context(
     folder: Path, base: str, spec_yaml: str, libraries: Sequence[str], *, named: Mapping[str, str]
 ) -> ImageContext:
@@ -75,6 +98,10 @@ def write_train_context(
 def _write_common(folder: Path, dockerfile: str, pinned: Sequence[Pin], *, compiled: bool) -> None:
     write_wheel(folder / "wheels", compiled=compiled)
     write_text(folder / "requirements.lock", lock_text(pinned))
+    _write_whole(folder, dockerfile)
+
+
+def _write_whole(folder: Path, dockerfile: str) -> None:
     write_text(folder / "Dockerfile", dockerfile)
     names = sorted({path.name for path in folder.iterdir()} - {"Dockerfile"})
     write_text(folder / ".dockerignore", ignored(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 _DNS = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
 
 
-def serving_policy(release: Release) -> Object:
+def serving_policy(release: Release, ports: Iterable[str] = (PORT_NAME,)) -> Object:
     """In: what is in the same namespace, the ingress controller, Prometheus, and who is named. Out: names,
     the addresses that are given, and the servers that the service asks."""
     workload, image = serving(release)
@@ -29,7 +30,7 @@ def serving_policy(release: Release) -> Object:
         namespaces.append(workload.scrape.namespace)
     peers: list[Object] = [{"podSelector": {}}]
     peers += [{"namespaceSelector": {"matchLabels": {_NAMESPACE: each}}} for each in sorted(set(namespaces))]
-    incoming = [{"from": peers, "ports": [{"protocol": "TCP", "port": PORT_NAME}]}]
+    incoming = [{"from": peers, "ports": [{"protocol": "TCP", "port": name} for name in ports]}]
     outgoing = [*_outgoing(network), *_to_servers(release, network)]
     return _policy(release, COMPONENT, workload, image.version, incoming, outgoing)
 
@@ -124,7 +125,7 @@ def ingress(release: Release) -> Object | None:
     }
 
 
-def service_monitor(release: Release) -> Object | None:
+def service_monitor(release: Release, port: str = PORT_NAME, path: str = "/metrics") -> Object | None:
     """How Prometheus finds the metrics: by the labels of the Service. None where it is not asked for."""
     workload, image = serving(release)
     if workload.scrape is None:
@@ -132,8 +133,8 @@ def service_monitor(release: Release) -> Object | None:
     head = metadata(release, COMPONENT, name_of(release), version=image.version, workload=workload)
     head["labels"] = {**dict(sorted(workload.scrape.labels.items())), **head["labels"]}
     endpoint: Object = {
-        "port": PORT_NAME,
-        "path": "/metrics",
+        "port": port,
+        "path": path,
         "interval": f"{seconds_of(workload.scrape.interval)}s",
     }
     token = _token(release)

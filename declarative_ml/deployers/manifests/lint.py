@@ -81,9 +81,20 @@ def _object(each: Object) -> Found:
             yield f"the label {key}: {text} is none", "63 letters, digits, and -_. inside, at most", True
     if nulls := list(_nulls(each, "")):
         yield f"{nulls[0]} is null", "delete the key, or give it a value", True
+    if each["kind"] in ("Job", "CronJob"):
+        yield from _alone(each)
     template = pod_of(each)
     if template is not None:
         yield from _template(each, template)
+
+
+def _alone(each: Object) -> Found:
+    """One pod makes a run: others beside it would train the same, into the same store."""
+    spec = each["spec"] if each["kind"] == "Job" else each["spec"].get("jobTemplate", {}).get("spec", {})
+    for key in ("parallelism", "completions"):
+        if spec.get(key, 1) != 1:
+            hint = "resources.processes shares one training among the processes of a pod"
+            yield f"{key} {spec[key]}: each of its pods would do the whole work", hint, True
 
 
 def _nulls(value: Any, path: str) -> Iterator[str]:

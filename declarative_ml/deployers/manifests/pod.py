@@ -40,6 +40,7 @@ class Pod:
     """Name of the volume, claim, path, whether it is read-only."""
     container: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the container."""
+    command: str = "dml"
     spec: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the pod spec."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +100,7 @@ def _container(pod: Pod) -> Object:
         "name": pod.component,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["dml"],
+        "command": [pod.command],
         "args": list(pod.arguments),
         "env": _environment(pod),
         "resources": resources_of(pod.workload.resources),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from declarative_ml.core.digest import digest_json
@@ -14,14 +15,18 @@ from declarative_ml.deployers.image import CONFIG, MODEL, PORT, SERVE_FILE, SPEC
 from declarative_ml.deployers.manifests.names import hashed, metadata, name_of, selector
 from declarative_ml.deployers.manifests.pod import Pod, pod_template
 from declarative_ml.deployers.model import IN_STORE, follows, model_words, reads_store
+from declarative_ml.deployers.model_servers import HTTP
 from declarative_ml.deployers.sections import ServeWorkload, Workload
 
 COMPONENT = "serve"
-PORT_NAME = "http"
-_SLEEP = 5
+PORT_NAME = HTTP
+PORTS = {PORT_NAME: PORT}
+"""Of our own server."""
+_PROTOCOLS = {"grpc": "kubernetes.io/h2c"}
+SLEEP = 5
 """Seconds between the end of a pod's readiness and its signal: what routes to it learns of it first."""
-_STARTUP_PERIOD = 2
-_SPARE = 5
+STARTUP_PERIOD = 2
+SPARE = 5
 
 
 def serving(release: Release) -> tuple[ServeWorkload, Image]:
@@ -48,8 +53,8 @@ def config_map(release: Release) -> Object:
     }
 
 
-def service(release: Release) -> Object:
-    """The name under which the pods are reached inside of the cluster."""
+def service(release: Release, ports: Mapping[str, int] = PORTS) -> Object:
+    """The name under which the pods are reached inside of the cluster: HTTP at 80, the rest as it is."""
     workload, image = serving(release)
     return {
         "apiVersion": "v1",
@@ -60,18 +65,19 @@ def service(release: Release) -> Object:
             "selector": selector(release, COMPONENT),
             "ports": [
                 {
-                    "name": PORT_NAME,
-                    "port": 80,
-                    "targetPort": PORT_NAME,
+                    "name": name,
+                    "port": 80 if name == PORT_NAME else number,
+                    "targetPort": name,
                     "protocol": "TCP",
-                    "appProtocol": "http",
+                    "appProtocol": _PROTOCOLS.get(name, "http"),
                 }
+                for name, number in ports.items()
             ],
         },
     }
 
 
-def deployment(release: Release) -> Object:
+def deployment(release: Release, pod: Pod) -> Object:
     """The pods. Without `replicas` where their number follows the load: each apply would reset it."""
     workload, image = serving(release)
     spec: Object = {} if workload.replicas.scales else {"replicas": workload.replicas.min}
@@ -82,10 +88,10 @@ def deployment(release: Release) -> Object:
             "type": "RollingUpdate",
             "rollingUpdate": {"maxUnavailable": 0 if surge else 1, "maxSurge": 1 if surge else 0},
         },
-        "minReadySeconds": _SPARE,
+        "minReadySeconds": SPARE,
         "progressDeadlineSeconds": seconds_of(workload.startup) + 300,
         "revisionHistoryLimit": 10,
-        "template": pod_template(release, serving_pod(release)),
+        "template": pod_template(release, pod),
     }
     return {
         "apiVersion": "apps/v1",
@@ -115,11 +121,11 @@ def serving_pod(release: Release) -> Pod:
         container={
             "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
             **_probes(workload, waits=follows(release)),
-            "lifecycle": {"preStop": {"sleep": {"seconds": _SLEEP}}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": SLEEP}}},
         },
         spec={
             "terminationGracePeriodSeconds": _grace(release, workload),
-            "topologySpreadConstraints": [_spread(release, key) for key in _SPREAD_OVER],
+            "topologySpreadConstraints": spread(release),
         },
     )
 
@@ -138,7 +144,7 @@ def _probes(workload: ServeWorkload, *, waits: bool) -> dict[str, Any]:
     """Started: the model is loaded, or where it may come later (`waits`) the process answers. Ready: it takes
     requests. Alive: the process answers at all, whatever the model does; only after that has failed for a
     minute is a pod started anew."""
-    tries = math.ceil(seconds_of(workload.startup) / _STARTUP_PERIOD)
+    tries = math.ceil(seconds_of(workload.startup) / STARTUP_PERIOD)
 
     def get(path: str, period: int, failures: int) -> Object:
         return {
@@ -149,7 +155,7 @@ def _probes(workload: ServeWorkload, *, waits: bool) -> dict[str, Any]:
         }
 
     return {
-        "startupProbe": get("/healthz" if waits else "/readyz", _STARTUP_PERIOD, max(1, tries)),
+        "startupProbe": get("/healthz" if waits else "/readyz", STARTUP_PERIOD, max(1, tries)),
         "readinessProbe": get("/readyz", 5, 2),
         "livenessProbe": get("/healthz", 10, 6),
     }
@@ -158,17 +164,21 @@ def _probes(workload: ServeWorkload, *, waits: bool) -> dict[str, Any]:
 def _grace(release: Release, workload: ServeWorkload) -> int:
     """Seconds for the sleep, the linger of the service, and the requests in flight."""
     linger = seconds_of(str(release.serve_options.get("linger", "1s")))
-    return _SLEEP + linger + seconds_of(workload.drain) + _SPARE
+    return SLEEP + linger + seconds_of(workload.drain) + SPARE
 
 
 _SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
-def _spread(release: Release, key: str) -> Object:
-    return {
-        "maxSkew": 1,
-        "topologyKey": key,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(release, COMPONENT)},
-        "matchLabelKeys": ["pod-template-hash"],
-    }
+def spread(release: Release) -> list[Object]:
+    """Over zones and nodes, as far as it can be."""
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector(release, COMPONENT)},
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in _SPREAD_OVER
+    ]
