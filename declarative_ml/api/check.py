@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,13 +72,12 @@ def check_data(
         raise UsageError(f"{path} has no checks", hint="write some under data.checks: docs/checks.md")
     workspace = Workspace.beside(Path(path), store)
     plan = make_plan(loaded, workspace)
-    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     job = Job(
         plan,
         workspace.store,
         workspace.root,
         jobs=1,
-        threads=threads,
+        threads=plan.threads,
         file_digests=workspace.digests(source_files(plan)),
         listener=listener,
     )

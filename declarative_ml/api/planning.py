@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,10 +109,9 @@ def inspect_spec(loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, li
 def inspect_made(plan: Plan, loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, list[StepState]]:
     """The same of a plan that is made already. Large files that no run has read yet are not read for it."""
     workspace = Workspace.beside(loaded.path, store)
-    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     digests = workspace.digests(source_files(plan), most=_READ_AT_ONCE)
     last = workspace.last_documents(loaded.path)
-    return plan, inspect_plan(plan, workspace, digests, threads, last, budget_of(loaded.spec))
+    return plan, inspect_plan(plan, workspace, digests, last, budget_of(loaded.spec))
 
 
 def budget_of(spec: Spec, started: float | None = None) -> Budget | None:
@@ -132,7 +130,6 @@ def inspect_plan(
     plan: Plan,
     workspace: Workspace,
     digests: Mapping[str, str],
-    threads: int,
     last: Mapping[str, Any],
     budget: Budget | None = None,
 ) -> list[StepState]:
@@ -140,7 +137,7 @@ def inspect_plan(
     that the run would have."""
     states: dict[str, StepState] = {}
     for step in plan.ordered():
-        states[step.id] = _inspect(step, states, workspace, digests, threads, last.get(step.id), budget)
+        states[step.id] = _inspect(step, states, workspace, digests, plan.threads, last.get(step.id), budget)
     return list(states.values())
 
 

@@ -111,7 +111,8 @@ def prepare(locked: Locked, data: Sequence[str] = ()) -> Reproduction:
     spec = resolve_sources(_spec(locked, data), _folder(locked, data))
     try:
         whole = build_plan(spec, spec_digest=lock.spec_digest, folder=locked.folder)
-        plan = needed_for(whole, lock.steps)
+        as_then = whole.model_copy(update={"cpu": lock.environment.threads})
+        plan = needed_for(as_then, lock.steps)
         with tempfile.TemporaryDirectory() as folder:
             digests = Workspace(Path(folder)).digests(source_files(plan))
     except (DataError, OSError) as error:
@@ -219,19 +220,19 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run the plan in an empty store, without a clock, and compare. Returns what `dml reproduce --format
     json` prints. Raises the error of a step that fails."""
-    lock, plan, threads = again.locked.lock, again.plan, again.locked.lock.environment.threads
+    lock, plan = again.locked.lock, again.plan
     for wanted in again.spec.convert:
         require_format(wanted)
     require_libraries(plan.steps)
     with tempfile.TemporaryDirectory(prefix="dml-reproduce-") as folder:
         workspace = Workspace(Path(folder))
         if on_plan is not None:
-            on_plan(plan, list(inspect_plan(plan, workspace, again.digests, threads, {})))
+            on_plan(plan, list(inspect_plan(plan, workspace, again.digests, {})))
         job = Job(
             plan,
             workspace.store,
             workspace.root,
-            threads=threads,
+            threads=plan.threads,
             file_digests=again.digests,
             listener=listener,
             pinned=pins(lock),

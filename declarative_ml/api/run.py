@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -111,7 +110,6 @@ class _Work:
     workspace: Workspace
     plan: Plan
     states: list[StepState]
-    threads: int
     digests: dict[str, str]
     """Path of a source file -> SHA-256."""
     budget: Budget | None
@@ -124,17 +122,16 @@ class _Work:
 def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
     workspace = Workspace.beside(loaded.path, options.store)
     plan = make_plan(loaded, workspace)
-    threads = loaded.spec.resources.cpu or os.cpu_count() or 1
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
     budget = budget_of(loaded.spec, options.started)
     last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, threads, last, budget)
+    states = inspect_plan(plan, workspace, digests, last, budget)
     if any(state.step.kind == "report" and not state.digest for state in states):
         facts = look(loaded.spec)
         if facts is not None:
             plan = with_estimates(plan, estimates(plan, facts, memory_of(loaded.spec)))
     only, fresh = _until(plan, options.until), _fresh(plan, options.fresh)
-    return _Work(loaded, workspace, plan, states, threads, digests, budget, only, fresh)
+    return _Work(loaded, workspace, plan, states, digests, budget, only, fresh)
 
 
 def _require(work: _Work, engine: Engine) -> None:
@@ -162,7 +159,7 @@ def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
         workspace.store,
         workspace.root,
         jobs=options.jobs,
-        threads=work.threads,
+        threads=work.plan.threads,
         file_digests=work.digests,
         listener=_recorded(folder, options.listener),
         budget=work.budget,
@@ -170,7 +167,7 @@ def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
     )
     with workspace.store.in_use():
         outcome = options.engine.run(job, only=work.only, fresh=work.fresh)
-        lock = lock_of(loaded, plan, outcome, workspace.store, work.digests, work.threads)
+        lock = lock_of(loaded, plan, outcome, workspace.store, work.digests, work.plan.threads)
         write_text(folder / RUN_LOCK, lock_to_json(lock))
         ship(folder, outcome, workspace.store, lock)
         result = result_of(

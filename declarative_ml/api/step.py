@@ -32,7 +32,6 @@ def run_step(
     step_id: str,
     *,
     store: str | None,
-    threads: int,
     listener: Listener,
     wait: float = 0.0,
     poll: float = 2.0,
@@ -48,7 +47,7 @@ def run_step(
     workspace = Workspace.beside(path, store)
     digests = workspace.digests(source_files(plan))
     before, until = plan.upstream(step_id) - {step_id}, time.monotonic() + wait
-    while waiting := _waiting(plan, workspace, digests, threads, before):
+    while waiting := _waiting(plan, workspace, digests, before):
         if time.monotonic() >= until:
             raise UsageError(f"{step_id} needs steps that have not run: {', '.join(waiting)}")
         time.sleep(poll)
@@ -57,7 +56,7 @@ def run_step(
         workspace.store,
         workspace.root,
         jobs=1,
-        threads=threads,
+        threads=plan.threads,
         file_digests=digests,
         listener=listener,
     )
@@ -68,9 +67,7 @@ def run_step(
     return result.status[step_id]
 
 
-def _waiting(
-    plan: Plan, workspace: Workspace, digests: Mapping[str, str], threads: int, before: set[str]
-) -> list[str]:
+def _waiting(plan: Plan, workspace: Workspace, digests: Mapping[str, str], before: set[str]) -> list[str]:
     """The steps among `before` whose results are not in the store."""
-    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, threads, {})}
+    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, {})}
     return sorted(name for name in before if not states[name].digest)

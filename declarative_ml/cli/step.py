@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -35,7 +34,6 @@ def command(plan: str, step_id: str, wait: str | None, store: str | None, quiet:
             Path(plan),
             step_id,
             store=store,
-            threads=os.cpu_count() or 1,
             listener=progress.listen,
             wait=_seconds(wait),
         )

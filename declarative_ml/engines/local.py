@@ -84,7 +84,8 @@ class Runner:
         except BaseException:
             self.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            wait(self._running, timeout=GRACE)
+            # Those that were still in the queue never end: a wait for them would last its full time.
+            wait([task for task in self._running if not task.cancelled()], timeout=GRACE)
             raise
         pool.shutdown()
         return result

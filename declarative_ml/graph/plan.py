@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -50,7 +51,16 @@ class Plan(Section):
     version: Literal[1] = Field(default=1, description="Version of the plan's format")
     name: str = Field(description="The spec's name")
     spec_digest: str = Field(description="SHA-256 of what the spec means, whatever its layout or folder")
+    cpu: int | None = Field(
+        default=None, description="Threads of a training step; null: the processors of the machine it runs on"
+    )
     steps: tuple[Step, ...] = Field(description="The nodes; what they need from each other is in `inputs`")
+
+    @property
+    def threads(self) -> int:
+        """Of a training step on this machine. They belong to its key, so that whoever runs a step of the plan
+        has to take as many."""
+        return self.cpu or os.cpu_count() or 1
 
     def __getitem__(self, step_id: str) -> Step:
         for step in self.steps:

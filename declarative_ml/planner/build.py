@@ -40,6 +40,7 @@ def build_plan(
     return Plan(
         name=spec.name,
         spec_digest=digest,
+        cpu=spec.resources.cpu,
         steps=tuple(_Builder(spec, digest, folder or Path.cwd(), most_rows).steps()),
     )
 

@@ -181,10 +181,15 @@ class Store:
         return dropped, freed
 
     def _sweep_left_overs(self) -> None:
-        """What a kill left: unfinished folders, temporary records, old checkpoints, and all locks."""
-        for folder in (self.root / "building").glob("*-*"):
-            if not Path("/proc", folder.name.partition("-")[0]).exists():
-                shutil.rmtree(folder, ignore_errors=True)
+        """What a kill left: unfinished folders and what was said of them, temporary records, old checkpoints,
+        and all locks."""
+        for entry in (self.root / "building").glob("*-*"):
+            if Path("/proc", entry.name.partition("-")[0]).exists():
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
         for file in [*(self.root / "actions").glob("*/.*"), *(self.root / "locks").glob("*")]:
             file.unlink(missing_ok=True)
         for folder in (self.root / "work").glob("*"):

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupted import (
+    TOGETHER,
+    checkpoint_of,
+    epoch_of,
+    first_epoch,
+    processes_of,
+    require_clean,
+    wait_for,
+)
+
+from declarative_ml.engines import local
 
 SLOW = {"type": "mlp", "layers": [64], "epochs": 100_000, "early_stopping": 100_000}
 QUICK = {"type": "mlp", "layers": [8], "epochs": 2}
@@ -60,6 +73,54 @@ def test_a_signal_while_training(
     status = {step["id"]: step["status"] for step in resumed.result["steps"]}
     assert resumed.error is None
     assert {status[name] for name in ("acquire.source", "split", "profile", "prepare")} == {"cached"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("send", "number", "code", "word"),
+    [
+        (os.killpg, signal.SIGINT, 130, "interrupted"),
+        (os.kill, signal.SIGINT, 130, "interrupted"),
+        (os.kill, signal.SIGTERM, 143, "terminated"),
+    ],
+    ids=["Ctrl-C", "SIGINT", "SIGTERM"],
+)
+def test_a_signal_while_processes_train_together(
+    send: Callable[[int, int], None], number: int, code: int, word: str, flowers: Any, spawn: Any, run: Any
+) -> None:
+    path = flowers(**TOGETHER)
+    process = spawn("run", path, "-q")
+    wait_for(lambda: checkpoint_of(path), process)
+    assert sum("mlp_fit" in words for words in processes_of(path.parent)) == 3, "two and their launcher"
+    send(process.pid, number)
+    out, error = process.communicate(timeout=30)
+    assert (process.returncode, out) == (code, ""), error
+    last = error.splitlines()[-1]
+    assert last == f"{word}; finished steps are kept, the same command resumes" and "Traceback" not in error
+    require_clean(path)
+    saved = epoch_of(wait_for(lambda: checkpoint_of(path)))
+    events: list[Any] = []
+    resumed = run(path, events)
+    assert resumed.error is None
+    assert first_epoch(events, "train.mlp.fold0") > saved > 0
+    assert resumed.result["model_digest"] == run(flowers("b", **TOGETHER)).result["model_digest"]
+
+
+class Interrupting(list[Any]):
+    """A listener that sends Ctrl-C when the first model begins to be fitted; the second is in the queue."""
+
+    def append(self, event: Any) -> None:
+        if event.kind == "start" and "train" in event.step:
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nobody_waits_for_steps_in_the_queue(flowers: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE", 60.0)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(flowers(model="lightgbm"), Interrupting(), jobs=1)
+    assert time.monotonic() - began < local.GRACE, "a step that never began was waited for"
 
 
 @pytest.mark.slow

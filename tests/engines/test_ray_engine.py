@@ -13,6 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupted import (
+    TOGETHER,
+    checkpoint_of,
+    epoch_of,
+    first_epoch,
+    processes_of,
+    require_clean,
+    wait_for,
+)
 
 from declarative_ml.core.optional import installed
 
@@ -159,6 +168,44 @@ def test_ctrl_c_ends_the_tasks_and_the_same_command_resumes(
     status = {step["id"]: step["status"] for step in json.loads(out)["steps"]}
     assert {status[name] for name in ("acquire.source", "split", "profile", "prepare")} == {"cached"}
     assert "✓ train.mlp.fold0" in error
+
+
+@pytest.mark.parametrize(
+    ("send", "number", "code", "word"),
+    [
+        (os.killpg, signal.SIGINT, 130, "interrupted"),
+        (os.kill, signal.SIGINT, 130, "interrupted"),
+        (os.kill, signal.SIGTERM, 143, "terminated"),
+    ],
+    ids=["Ctrl-C", "SIGINT", "SIGTERM"],
+)
+def test_a_signal_while_processes_train_together(
+    send: Callable[[int, int], None],
+    number: int,
+    code: int,
+    word: str,
+    cluster: dict[str, str],
+    flowers: Any,
+    spawn: Any,
+    run: Any,
+) -> None:
+    """The worker's group ends with the task, and either engine goes on from its checkpoint."""
+    path = flowers(**TOGETHER)
+    process = spawn("run", path, "-q", "--engine", "ray", **cluster)
+    wait_for(lambda: checkpoint_of(path), process)
+    assert sum("mlp_fit" in words for words in processes_of(path.parent)) == 3, "two and their launcher"
+    send(process.pid, number)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, ""), error
+    last = error.splitlines()[-1]
+    assert last == f"{word}; finished steps are kept, the same command resumes" and "Traceback" not in error
+    wait_for(lambda: not _workers(""), seconds=30)
+    require_clean(path)
+    saved = epoch_of(wait_for(lambda: checkpoint_of(path)))
+    events: list[Any] = []
+    there, here = run(path, events), run(flowers("b", **TOGETHER))
+    assert there.error is None and first_epoch(events, "train.mlp.fold0") > saved > 0
+    assert there.result["model_digest"] == here.result["model_digest"]
 
 
 def test_a_step_that_fails_is_not_tried_again(cluster: dict[str, str], flowers: Any, spawn: Any) -> None:

@@ -266,6 +266,14 @@ def test_sweep_leaves_the_folders_of_living_processes(store):
         assert folder.is_dir()
 
 
+def test_sweep_deletes_what_dead_processes_were_building(store):
+    folder = store.root / "building" / f"{2**22 + 1}-a"  # more than any process id of Linux
+    folder.mkdir(parents=True)
+    folder.with_name(f"{folder.name}.log").write_text("said")
+    store.sweep(set(), older_than=0.0)
+    assert leftovers(store) == []
+
+
 def test_records_are_readable_json(store):
     action = put(store)
     record = json.loads((store.root / "actions" / KEY[:2] / f"{KEY}.json").read_text())
