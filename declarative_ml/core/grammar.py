@@ -30,7 +30,17 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 MAX_PLAIN_INTEGER = 10**16
 """Below this size an integral float is spelled without a decimal mark."""
 
-_MONTH_NAMES = (
+
+def either_case(pattern: str) -> str:
+    """The pattern with each of its ASCII letters in both cases.
+
+    With the flag `i`, RE2 and `re` take U+017F for an s and the Kelvin sign for a k, which are no letters of
+    a month once the text is lowered.
+    """
+    return re.sub("[A-Za-z]", lambda letter: f"[{letter[0].upper()}{letter[0].lower()}]", pattern)
+
+
+_MONTH_NAMES = either_case(
     "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
     "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 )
@@ -39,7 +49,7 @@ _TOKENS = {
     "%y": "(?P<year>[0-9]{2})",
     "%m": "(?P<month>1[0-2]|0?[1-9])",
     "%d": "(?P<day>3[01]|[12][0-9]|0?[1-9])",
-    "%b": rf"(?P<month>(?i:{_MONTH_NAMES}))\.?",
+    "%b": rf"(?P<month>{_MONTH_NAMES})\.?",
 }
 _TIME_PATTERN = (
     r"(?:[Tt]| +)(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])"

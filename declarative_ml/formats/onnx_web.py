@@ -177,32 +177,11 @@ def _rule(column: Input) -> dict[str, Any]:
     blanks = {None: "", " ": " \u00a0\u202f"}
     return {
         "type": rule.type,
-        "patterns": [_of_javascript(pattern) for pattern in patterns],
+        "patterns": [pattern.replace("(?P<", "(?<") for pattern in patterns],
         "thousands": blanks.get(rule.thousands, rule.thousands),
         "decimal": rule.decimal,
         "hasTime": rule.has_time,
     }
-
-
-def _of_javascript(pattern: str) -> str:
-    """The pattern with JavaScript's named groups, and letters of both cases where `re` would ignore case."""
-    named = pattern.replace("(?P<", "(?<")
-    before, flag, rest = named.partition("(?i:")
-    if not flag:
-        return named
-    end = _closing(rest)
-    either = "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in rest[:end])
-    return f"{before}(?:{either}{_of_javascript(rest[end:])}"
-
-
-def _closing(pattern: str) -> int:
-    """Where the group ends that the pattern begins inside of."""
-    depth = 1
-    for place, character in enumerate(pattern):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth == 0:
-            return place
-    raise ValueError(f"a group of the pattern {pattern!r} is not closed")
 
 
 def _row_type(original: Original) -> str:

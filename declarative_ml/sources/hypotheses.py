@@ -11,7 +11,7 @@ import numpy as np
 from declarative_ml.core.arrow_types import as_mask, cast_or_none, text_buffers
 from declarative_ml.core.dates import iso_moments, parse_dates
 from declarative_ml.core.edges import bytes_table, first_two
-from declarative_ml.core.grammar import ISO_DATE, MONTHS, TIME, literal
+from declarative_ml.core.grammar import ISO_DATE, MONTHS, TIME, either_case, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,12 +44,13 @@ _UNIT = (
     r"(?: ?(?P<suffix>[^0-9\s.,'\"+\-()\[\]{}:;!?/&|=<>#*_~][^0-9\s.,'\"+\-()\[\]{}:;!?&|=<>#*_~]{0,11}))?$"
 )
 _NUMBER_LIKE = rf"^[+-]? ?(?:(?:{_PREFIX}) ?)?[+-]?[.,]?[0-9]"
-_DATE_LIKE = f"^(?:[0-9]{{1,4}}[-/. ]|(?i:{'|'.join(MONTHS)})[A-Za-z]*[. ] ?[0-9])"
+_DATE_LIKE = f"^(?:[0-9]{{1,4}}[-/. ]|(?:{either_case('|'.join(MONTHS))})[A-Za-z]*[. ] ?[0-9])"
+_BOOLEAN = f"^(?:{either_case('true|false')})$"
 _ZONE = "(?:[Zz]|:[0-9]{2}.*[+-][0-9]{2}:?[0-9]{2})$"
 _AHEAD = "[+-](?:[0-9]{2}:?[0-9]*[1-9]|[0-9]*[1-9][0-9]*:?[0-9]{2})$"
 """A zone that is not UTC's own, +00:00."""
 _ABROAD = bytes(range(128, 256))
-"""Bytes of letters and signs outside ASCII; one of those, U+017F, is an s where case does not count."""
+"""Bytes of signs outside ASCII."""
 _DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Opening = tuple[np.ndarray, np.ndarray]
 """Tables [256] of the first and of the second byte of a text."""
@@ -59,7 +60,7 @@ _NUMBER_OPENS: tuple[Opening, ...] = (
 )
 _DATE_OPENS: tuple[Opening, ...] = (
     (bytes_table(_DIGITS), bytes_table(_DIGITS + b"-/. ")),
-    (bytes_table(b"jfmasondJFMASOND" + _ABROAD), bytes_table(b"aepucoAEPUCO" + _ABROAD)),
+    (bytes_table(b"jfmasondJFMASOND"), bytes_table(b"aepucoAEPUCO")),
 )
 _BOOLEAN_OPENS: tuple[Opening, ...] = ((bytes_table(b"tTfF"), bytes_table(b"rRaA")),)
 """Without these the patterns above, and that of true and false, cannot match."""
@@ -200,8 +201,8 @@ class TextTally:
         like = values.matching(_NUMBER_LIKE, short & values.opening(_NUMBER_OPENS))
         digits = values.matching(NUMBERS["digits"], like)
         self._count_numbers(values, like, digits)
-        true_or_false = short & ~like & values.opening(_BOOLEAN_OPENS)
-        self._count(self.counts, "boolean", values, values.matching("^(?i:true|false)$", true_or_false))
+        true_or_false = values.matching(_BOOLEAN, short & ~like & values.opening(_BOOLEAN_OPENS))
+        self._count(self.counts, "boolean", values, true_or_false)
         dates = self._count_dates(values, short & ~digits)
         self._count_units(values, like & ~digits & ~dates)  # no date reads as a number with a unit
 

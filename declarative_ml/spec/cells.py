@@ -16,6 +16,7 @@ from declarative_ml.core.grammar import (
     canonical_float,
     compiled,
     date_pattern,
+    either_case,
     read_date,
     read_number,
 )
@@ -39,7 +40,7 @@ _UNIT = re.compile(
     r"(?P<digits>[+-]?[0-9.][0-9.,' \u00a0\u202f]*?)"
     rf"(?:[ \u00a0]?(?P<suffix>[^/{_NO_UNIT}][^{_NO_UNIT}]{{0,11}}))?"
 )
-_DATE_LIKE = re.compile(rf"[0-9]{{1,4}}[-/. ]|(?i:{'|'.join(MONTHS)})[A-Za-z]*[. ] ?[0-9]")
+_DATE_LIKE = re.compile(rf"[0-9]{{1,4}}[-/. ]|(?:{either_case('|'.join(MONTHS))})[A-Za-z]*[. ] ?[0-9]")
 _LONGEST = 64
 _PLAIN_NUMBER = ColumnRule(type="number")
 _ISO = ColumnRule(type="date", formats=(ISO_DATE, ISO_DATE + TIME))

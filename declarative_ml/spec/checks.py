@@ -19,7 +19,7 @@ from declarative_ml.spec.document import (
 from declarative_ml.spec.gate_faults import (
     gate_demands,
     gate_faults,
-    idle_champions,
+    idle_comparisons,
 )
 from declarative_ml.spec.monotone import able_models, left_out, monotone_features, why_not
 from declarative_ml.spec.positions import Path, Positions, dotted
@@ -253,7 +253,7 @@ def _without_effect(spec: Spec, report: Report) -> Iterator[Problem]:
     if test == 0.0:
         hint = "the report will show validation numbers only"
         yield report.warning("DML109", ("data", "split", "test"), "no rows are kept for a test", hint)
-    for fault in (*idle_champions(spec), *idle_reload(spec)):
+    for fault in (*idle_comparisons(spec), *idle_reload(spec)):
         yield report.warning("DML109", fault.path, fault.message, fault.hint)
     for fault in idle_processes(spec):
         yield report.warning("DML175", fault.path, fault.message, fault.hint)

@@ -225,8 +225,8 @@ class Evaluate(Section):
     )
     champion: Champion | None = Field(
         default=None,
-        description="The model that `beats: champion` means; absent: the one that `track.register` names, "
-        "if it has the alias champion",
+        description="The model that `beats: champion` means, and whose columns `dml check` compares with the "
+        "data's; absent: the one that `track.register` names, if it has the alias champion",
     )
     segments: bool = Field(
         default=True, description="Search the test rows for segments where the model is clearly worse"
