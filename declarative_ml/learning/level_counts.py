@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from declarative_ml.core.row_hash import hash_values
+from declarative_ml.learning.sketches import DistinctCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +28,8 @@ class LevelCounts:
         """Texts, different ones within a part, and their counts. The first part holds those joined last."""
         self._joined_bytes = self._waiting_bytes = 0
         self._truncated = False
-
+        self._all = DistinctCount()
+        """Of all texts, held or not, once some are not held."""
 
     def merge(self, other: LevelCounts) -> None:
         """Count everything that `other` has seen."""
