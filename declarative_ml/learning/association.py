@@ -106,6 +106,22 @@ def rank_correlations(ones: list[Readout], others: list[Readout]) -> np.ndarray:
     return np.where(defined, np.clip(found, -1.0, 1.0), np.nan)
 
 
+def rank_matrix(columns: Sequence[Readout]) -> np.ndarray:
+    """Spearman's correlation of each column with each [A, A]; NaN where it is not defined."""
+    parts: tuple[list[int], list[int]] = [], []
+    for place, column in enumerate(columns):
+        parts[bool(column.is_missing.any())].append(place)
+    found = np.full((len(columns), len(columns)), np.nan)
+    for part, beside in ((parts[0], parts[0]), (parts[1], list(range(len(columns))))):
+        if part:  # those without gaps among themselves, which takes a quarter of the time
+            values = rank_correlations(
+                [columns[place] for place in part], [columns[place] for place in beside]
+            )
+            found[np.ix_(part, beside)] = values
+            found[np.ix_(beside, part)] = values.T
+    return found
+
+
 def _stacked(columns: list[Readout]) -> tuple[np.ndarray, np.ndarray]:
     ranks = np.column_stack([column.ranks for column in columns if column.ranks is not None])
     present = np.column_stack([column.present for column in columns if column.present is not None])

@@ -19,7 +19,7 @@ from declarative_ml.learning.association import (
     of_levels,
     of_numbers,
     pearson,
-    rank_correlations,
+    rank_matrix,
 )
 from declarative_ml.learning.iso_dates import date_parts, iso_texts
 
@@ -234,7 +234,7 @@ def _matrix(columns: Sequence[Readout]) -> tuple[tuple[float | None, ...], ...]:
     found: dict[tuple[int, int], float | None] = {}
     if numbers:
         ranked = [columns[place] for place in numbers]
-        for row, values in zip(numbers, rank_correlations(ranked, ranked).tolist(), strict=True):
+        for row, values in zip(numbers, rank_matrix(ranked).tolist(), strict=True):
             found |= {
                 (row, place): None if value != value else value
                 for place, value in zip(numbers, values, strict=True)
@@ -257,7 +257,7 @@ def _pairs(
     found: dict[tuple[str, str], float] = {}
     numbers = [column for column in columns if column.ranks is not None][:MOST_NUMBERS]
     if numbers:
-        matrix = np.abs(np.nan_to_num(np.tril(rank_correlations(numbers, numbers), -1)))
+        matrix = np.abs(np.nan_to_num(np.tril(rank_matrix(numbers), -1)))
         for row, place in np.argwhere(matrix >= SAME).tolist():
             found[numbers[place].name, numbers[row].name] = float(matrix[row, place])
     for row, column in enumerate(held):
