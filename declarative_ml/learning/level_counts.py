@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WAITING_BYTES = 4 << 20
+_WAITING_BYTES = 16 << 20
 
 
 class LevelCounts:
@@ -26,27 +26,21 @@ class LevelCounts:
         self._joined_bytes = self._waiting_bytes = 0
         self._truncated = False
 
-    def update(self, texts: pa.Array) -> None:
-        """Count strings, none of them null."""
-        import pyarrow.compute as pc
-
-        found = pc.value_counts(texts)
-        self._add(found.field("values"), found.field("counts").to_numpy())
-
-    def merge(self, other: LevelCounts) -> None:
-        """Count everything that `other` has seen."""
-        other._join()
-        for texts, counts in other._parts:
-            self._add(texts, counts)
-        self._truncated |= other._truncated
-
-    def _add(self, texts: pa.Array, counts: np.ndarray) -> None:
+    def add(self, texts: pa.Array, counts: np.ndarray) -> None:
+        """Count each of different `texts` so many times more."""
         if not len(texts):
             return
         self._parts.append((texts, counts))
         self._waiting_bytes += texts.nbytes
         if self._waiting_bytes > max(_WAITING_BYTES, self._joined_bytes // 4):
             self._join()
+
+    def merge(self, other: LevelCounts) -> None:
+        """Count everything that `other` has seen."""
+        other._join()
+        for texts, counts in other._parts:
+            self.add(texts, counts)
+        self._truncated |= other._truncated
 
     def _join(self) -> None:
         """Make one part of all, its texts in the order in which they came, cut to the limits."""

@@ -172,11 +172,16 @@ class LevelStatistics(Accumulator):
         """Add a block of strings."""
         import pyarrow.compute as pc
 
+        found = pc.value_counts(values)
+        texts, counts = found.field("values"), found.field("counts").to_numpy()
+        present = pc.fill_null(pc.not_equal(texts, ""), False)
+        kept = present.to_numpy(zero_copy_only=False)
+        if not kept.all():
+            texts, counts = texts.filter(present), counts[kept]
         self.rows += len(values)
-        present = values.filter(pc.fill_null(pc.not_equal(values, ""), False))
-        self.missing += len(values) - len(present)
-        self.characters += pc.sum(pc.utf8_length(present)).as_py() or 0
-        self._counts.update(present)
+        self.missing += len(values) - int(counts.sum())
+        self.characters += int(pc.utf8_length(texts).to_numpy() @ counts)
+        self._counts.add(texts, counts)
 
     def merge(self, other: Self) -> None:
         """Add everything that `other` has seen."""
