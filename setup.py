@@ -1,9 +1,9 @@
 """Everything is in pyproject.toml, except two things that only this file can say.
 
 specs/ and schemas/ ship inside the package and stay at the top of the repository, where people look for
-them. And the fast readers of texts and the hashes of rows are compiled where Cython and a compiler are at hand:
-without them the package does the same, slower on text columns. The one that reads spaCy's tokens needs spaCy as well, which
-pip's isolated builds do not have: `make setup` builds it in place.
+them. And the fast readers of texts and the hashes of rows are compiled where Cython and a compiler are at
+hand: without them the package does the same, slower on text columns. The one that reads spaCy's tokens needs
+spaCy as well, which pip's isolated builds do not have: `make setup` builds it in place.
 """
 
 import re

@@ -111,8 +111,8 @@ def _norms(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 def term_weights(counts: csr_matrix, idf: np.ndarray) -> csr_matrix:
     """How much each term counts in each text: float32 [N, V] of (1 + ln count) x idf, in rows of length 1.
 
-    `counts` [N, V]: how often it occurs there. The logarithm keeps a word that a long text repeats from drowning the others (Salton & Buckley,
-    "Term-weighting approaches in automatic text retrieval", 1988).
+    `counts` [N, V]: how often each occurs. The logarithm keeps a word that a long text repeats from drowning
+    the others (Salton & Buckley, "Term-weighting approaches in automatic text retrieval", 1988).
     """
     weights = counts.sorted_indices()
     strengths = (np.float32(1) + np.log(weights.data)) * idf.astype(np.float32)[weights.indices]
