@@ -60,9 +60,13 @@ def empty_folder(folder: Path) -> None:
             entry.unlink()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically and durably."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write `value` as JSON with sorted keys, atomically and durably.
+
+    `indent=None`, in one line: for what has tens of thousands of entries, several times faster.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:

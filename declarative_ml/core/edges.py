@@ -25,12 +25,19 @@ _BLANK_STARTS = bytes_table(blank.encode()[0] for blank in WHITESPACE)
 _BLANK_ENDS = bytes_table(blank.encode()[-1] for blank in WHITESPACE)
 
 
+_LAST_BLANK, _ABROAD = ord(" "), 0x80
+"""No byte of a blank lies between these."""
+
+
 def without_blanks(texts: pa.Array) -> pa.Array:
     """A string array without blanks around its values; the same array where none can have any."""
     import pyarrow.compute as pc
 
     offsets, data = text_buffers(texts)
     if not len(data):
+        return texts
+    used = data[offsets[0] : offsets[-1]]
+    if not len(used) or (used.min() > _LAST_BLANK and used.max() < _ABROAD):
         return texts
     # Of an empty text the bytes are its neighbours': that can only ask for a look too many.
     starts = data.take(offsets[:-1], mode="clip")
@@ -60,12 +67,14 @@ def _may_be(texts: pa.Array, spellings: Iterable[str]) -> np.ndarray:
     offsets, data = text_buffers(texts)
     sizes = np.diff(offsets)
     known = [spelling.encode() for spelling in spellings]
-    lengths = np.zeros(max(map(len, known)) + 2, dtype=bool)
-    lengths[[len(spelling) for spelling in known]] = True
-    fits = lengths[np.minimum(sizes, len(lengths) - 1)]
+    fits: np.ndarray = sizes == 0
     if len(data):
         starts = data.take(offsets[:-1], mode="clip")
-        fits &= (sizes == 0) | bytes_table(spelling[0] for spelling in known if spelling)[starts]
+        fits |= bytes_table(spelling[0] for spelling in known if spelling)[starts]
+    if fits.any():
+        lengths = np.zeros(max(map(len, known)) + 2, dtype=bool)
+        lengths[[len(spelling) for spelling in known]] = True
+        fits &= lengths[np.minimum(sizes, len(lengths) - 1)]
     return fits
 
 

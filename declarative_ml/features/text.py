@@ -161,7 +161,7 @@ class Text(Feature):
         """See Feature.term_digests."""
         from declarative_ml.learning.terms import term_digests
 
-        return term_digests(_restored(state)[0].terms)
+        return term_digests(_vocabulary(state).terms)
 
     def encode(self, values: pa.Array, state: State) -> Encoded:
         """See Feature.encode."""
@@ -212,7 +212,7 @@ class Text(Feature):
 
         from declarative_ml.learning.histograms import quantile_bins
 
-        vocabulary, _ = _restored(state)
+        vocabulary = _vocabulary(state)
         found = vocabulary.find(statistics.sample)
         texts = np.bincount(found.terms, minlength=len(vocabulary) + 1)[1:]
         commonest = np.argsort(-texts, kind="stable")[:_SHOWN]
@@ -230,11 +230,12 @@ def _encode(values: pa.Array, vocabulary: Vocabulary, projection: Projection, st
     import numpy as np
     import pyarrow.compute as pc
 
-    from declarative_ml.text.projection import term_weights
+    from declarative_ml.text.projection import count_matrix, term_weights
 
     found = vocabulary.find(values)
     words = found.words.astype(np.float32)
-    numbers = projection.apply(found)
+    counts = count_matrix(found, len(projection.idf))
+    numbers = projection.apply(counts)
     width = projection.width
     kept = min(width, TREE_COMPONENTS)
     raw = np.empty((len(words), 1 + kept), dtype=np.float32)
@@ -251,7 +252,7 @@ def _encode(values: pa.Array, vocabulary: Vocabulary, projection: Projection, st
         raw=raw,
         scaled=scaled,
         codes=np.empty((len(values), 0), dtype=np.int32),
-        terms=term_weights(found, projection.idf) if len(vocabulary) else None,
+        terms=term_weights(counts, projection.idf) if len(vocabulary) else None,
     )
 
 
@@ -274,6 +275,11 @@ def _words_scale(words: np.ndarray) -> tuple[float, float]:
 
 def _restored(state: State) -> tuple[Vocabulary, Projection]:
     from declarative_ml.text.projection import Projection
+
+    return _vocabulary(state), Projection.from_json(state)
+
+
+def _vocabulary(state: State) -> Vocabulary:
     from declarative_ml.text.vocabulary import restore_vocabulary
 
-    return restore_vocabulary(state["tokens"], state["keys"]), Projection.from_json(state)
+    return restore_vocabulary(state["tokens"], state["keys"])

@@ -31,14 +31,13 @@ def date_parts(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     parts = np.zeros((len(values), len(PARTS)))
     known = np.zeros(len(values), dtype=bool)
     lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy()
-    for pattern, length in ((DATE_PATTERN, 10), (DATE_PATTERN + TIME_PATTERN, 19)):
+    for length in (10, 19):
         rows = np.flatnonzero(lengths == length)
-        texts = values.take(pa.array(rows))
-        fits = pc.match_substring_regex(texts, rf"\A{pattern}\z")
-        if len(rows) and pc.any(fits).as_py():
-            places = rows[fits.to_numpy(zero_copy_only=False)]
-            parts[places] = _parts(_digits(texts.filter(fits), length))
-            known[places] = True
+        if len(rows):
+            texts = values if len(rows) == len(values) else values.take(pa.array(rows))
+            found, fits = _parts(_characters(texts, length))
+            parts[rows[fits]] = found[fits]
+            known[rows[fits]] = True
     return parts, known
 
 
@@ -52,32 +51,45 @@ def days_from_civil(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.
     return days
 
 
-def _digits(texts: pa.Array, length: int) -> np.ndarray:
-    """Character codes minus that of 0 of texts that all have this many ASCII characters: [N, length]."""
-    buffer = texts.buffers()[2]
-    first = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset]
-    characters = np.frombuffer(buffer, dtype=np.uint8, count=len(texts) * length, offset=first)
-    return characters.reshape(-1, length).astype(np.int64) - ord("0")
+def _characters(texts: pa.Array, length: int) -> np.ndarray:
+    """The bytes of texts that all have this many: uint8 [length, N], a row for each place."""
+    _, offsets, data = texts.buffers()
+    first = np.frombuffer(offsets, dtype=np.int32)[texts.offset]
+    characters = np.frombuffer(data, dtype=np.uint8, count=len(texts) * length, offset=first)
+    return np.ascontiguousarray(characters.reshape(-1, length).T)
 
 
-def _number(digits: np.ndarray, start: int, stop: int) -> np.ndarray:
-    total: np.ndarray = digits[:, start]
-    for place in range(start + 1, stop):
-        total = total * 10 + digits[:, place]
+def _number(characters: np.ndarray, places: range, fits: np.ndarray) -> np.ndarray:
+    """The number that the digits at these places make, int64 [N]; where others stand `fits` becomes False."""
+    total = np.zeros(characters.shape[1], dtype=np.int64)
+    for place in places:
+        digit = characters[place] - np.uint8(ord("0"))  # what stands before 0 becomes a large number
+        fits &= digit <= 9
+        total = total * 10 + digit
     return total
 
 
-def _parts(digits: np.ndarray) -> np.ndarray:
-    year, month, day = (_number(digits, *span) for span in ((0, 4), (5, 7), (8, 10)))
+def _parts(characters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The parts by the patterns above, float64 [N, 7], and which texts fit them."""
+    fits = np.ones(characters.shape[1], dtype=bool)
+    marks = {4: "-", 7: "-", 10: "T", 13: ":", 16: ":"}
+    for place, mark in marks.items():
+        if place < len(characters):
+            fits &= characters[place] == ord(mark)
+    year, month, day = (_number(characters, range(*span), fits) for span in ((0, 4), (5, 7), (8, 10)))
+    fits &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
     hour = seconds = np.zeros_like(year)
-    if digits.shape[1] > 10:
-        hour = _number(digits, 11, 13)
-        seconds = hour * 3600 + _number(digits, 14, 16) * 60 + _number(digits, 17, 19)
+    if len(characters) > 10:
+        hour, minute, second = (
+            _number(characters, range(*span), fits) for span in ((11, 13), (14, 16), (17, 19))
+        )
+        fits &= (hour < 24) & (minute < 60) & (second < 60)
+        seconds = hour * 3600 + minute * 60 + second
     days = days_from_civil(year, month, day)
     one = np.ones_like(year)
     yearday = days - days_from_civil(year, one, one) + 1
     columns = [days + seconds / 86_400.0, year, month, day, (days + 3) % 7, yearday, hour]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.stack(columns, axis=1).astype(np.float64), fits
 
 
 def iso_texts(values: pa.Array) -> pa.Array:

@@ -12,7 +12,7 @@ from declarative_ml.learning.sketches import DistinctCount
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WAITING_BYTES = 4 << 20
+_WAITING_BYTES = 16 << 20
 
 
 class LevelCounts:

@@ -36,11 +36,14 @@ class LevelStatistics(Accumulator):
         """Add a block of strings."""
         import pyarrow.compute as pc
 
-        self.rows += len(values)
-        present = values.filter(pc.fill_null(pc.not_equal(values, ""), False))
-        self.missing += len(values) - len(present)
-        found = pc.value_counts(present)
+        found = pc.value_counts(values)
         texts, counts = found.field("values"), found.field("counts").to_numpy()
+        present = pc.fill_null(pc.not_equal(texts, ""), False)
+        kept = present.to_numpy(zero_copy_only=False)
+        if not kept.all():
+            texts, counts = texts.filter(present), counts[kept]
+        self.rows += len(values)
+        self.missing += len(values) - int(counts.sum())
         lengths = pc.utf8_length(texts).to_numpy().astype(np.int64)
         self.characters += int(lengths @ counts)
         self._count_lengths(np.bincount(np.minimum(lengths, MAX_LENGTH), weights=counts).astype(np.int64))

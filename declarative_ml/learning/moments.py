@@ -66,6 +66,8 @@ class Moments:
             high = np.trunc(scaled)
             low = np.ldexp(scaled - high, _SCALES[row + 1] - _SCALES[row])
             for offset, weights in ((0, high), (1, low)):
+                if not weights.any():  # of whole numbers, and of float32, most parts are nothing
+                    continue
                 found = np.bincount(index, weights=weights)
                 self._sums[row + offset, : len(found)] += found.astype(np.int64)
 

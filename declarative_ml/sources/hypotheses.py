@@ -64,6 +64,16 @@ _DATE_OPENS: tuple[Opening, ...] = (
 )
 _BOOLEAN_OPENS: tuple[Opening, ...] = ((bytes_table(b"tTfF"), bytes_table(b"rRaA")),)
 """Without these the patterns above, and that of true and false, cannot match."""
+
+
+def _pairs(openings: Iterable[Opening]) -> np.ndarray:
+    """Whether two bytes, as a number of 16 bits, are one of the openings: bool [65536]."""
+    tables = [np.logical_and.outer(first, second).ravel() for first, second in openings]
+    found: np.ndarray = np.logical_or.reduce(tables)
+    return found
+
+
+_NUMBER_PAIRS, _OTHER_PAIRS = _pairs(_NUMBER_OPENS), _pairs((*_DATE_OPENS, *_BOOLEAN_OPENS))
 _HEAD = 256
 """So many texts are looked through for the first few different ones."""
 _LONGEST = 64
@@ -354,12 +364,10 @@ def _promising(present: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     one, two = first_two(present)
-    if any((first[one] & second[two]).any() for first, second in _NUMBER_OPENS):
+    places = one.astype(np.uint16) << 8 | two
+    if _NUMBER_PAIRS[places].any():
         return present
-    openings = (*_DATE_OPENS, *_BOOLEAN_OPENS)
-    return present.filter(
-        pa.array(np.logical_or.reduce([first[one] & second[two] for first, second in openings]))
-    )
+    return present.filter(pa.array(_OTHER_PAIRS[places]))
 
 
 def _likely_first(values: Values, among: np.ndarray) -> list[tuple[str, ...]]:

@@ -68,6 +68,7 @@ def run(context: StepContext) -> None:
                 for name, feature in features.items()
             ],
         },
+        indent=None,
     )
     histograms = {
         name: feature.reference(statistics[name], states[name]) for name, feature in features.items()

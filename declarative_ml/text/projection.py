@@ -53,12 +53,11 @@ class Projection:
         """K, how many numbers a text gets."""
         return int(self.table.shape[1])
 
-    def apply(self, found: Found) -> np.ndarray:
-        """The numbers of N texts, float32 [N, K]: (sum of counts x table rows) x factors / norm.
+    def apply(self, counts: csr_matrix) -> np.ndarray:
+        """The numbers of N texts, float32 [N, K]: (sum of `counts` [N, V] x table rows) x factors / norm.
 
         Texts without known terms are zeros. Columns have a mean square of 1, not a mean of 0.
         """
-        counts = count_matrix(found, len(self.idf))
         numbers = np.asarray(counts @ self._weights)
         numbers *= self.factors
         numbers /= _norms(counts.data * self._frequencies[counts.indices], counts.indptr)[:, None]
@@ -109,14 +108,13 @@ def _norms(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     return norms
 
 
-def term_weights(found: Found, idf: np.ndarray) -> csr_matrix:
+def term_weights(counts: csr_matrix, idf: np.ndarray) -> csr_matrix:
     """How much each term counts in each text: float32 [N, V] of (1 + ln count) x idf, in rows of length 1.
 
-    The logarithm keeps a word that a long text repeats from drowning the others (Salton & Buckley,
-    "Term-weighting approaches in automatic text retrieval", 1988).
+    `counts` [N, V]: how often each occurs. The logarithm keeps a word that a long text repeats from drowning
+    the others (Salton & Buckley, "Term-weighting approaches in automatic text retrieval", 1988).
     """
-    weights = count_matrix(found, len(idf))
-    weights.sort_indices()
+    weights = counts.sorted_indices()
     strengths = (np.float32(1) + np.log(weights.data)) * idf.astype(np.float32)[weights.indices]
     norms = _norms(strengths, weights.indptr)
     weights.data = strengths / np.repeat(norms, np.diff(weights.indptr))
@@ -138,7 +136,8 @@ def learn_projection(found: Found, documents: np.ndarray, components: int) -> Pr
 def _learn(found: Found, documents: np.ndarray, components: int) -> Projection:
     texts = len(found.words)
     idf = np.rint(IDF_STEPS * (np.log((1 + texts) / (1 + documents)) + 1)).astype(np.int64)
-    counts = count_matrix(found, len(idf))[:_SAMPLE]
+    every = count_matrix(found, len(idf))
+    counts = every[:_SAMPLE]
     counts.sort_indices()  # these sums are not of whole numbers, so that their order matters
     weighted = counts.multiply(idf.astype(np.float32)).tocsr()
     norms = np.sqrt(weighted.power(2).sum(axis=1))
@@ -146,7 +145,7 @@ def _learn(found: Found, documents: np.ndarray, components: int) -> Projection:
     vectors = singular_vectors(rows, components) * idf[:, None]
     units = np.maximum(np.abs(vectors).max(axis=0, initial=0.0), 1e-30) / LARGEST
     table = np.rint(vectors / units).astype(np.int16)
-    numbers = Projection(idf, table, np.ones(len(units), dtype=np.float32)).apply(found)
+    numbers = Projection(idf, table, np.ones(len(units), dtype=np.float32)).apply(every)
     spread = np.sqrt(np.square(numbers, dtype=np.float64).sum(axis=0) / max(texts, 1))
     return Projection(idf, table, (1 / np.maximum(spread, 1e-30)).astype(np.float32))
 

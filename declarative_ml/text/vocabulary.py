@@ -146,8 +146,11 @@ def learn_vocabulary(texts: pa.Array, *, ngrams: int, max_terms: int, min_count:
 
 def _documents(numbers: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     """In how many rows each number below `size` occurs, int64 [size]."""
-    pairs = np.unique(rows * size + numbers)
-    return np.bincount(pairs % size, minlength=size) if len(pairs) else np.zeros(size, dtype=np.int64)
+    pairs = np.sort(rows * size + numbers)  # several times faster than the hash table of np.unique
+    if not len(pairs):
+        return np.zeros(size, dtype=np.int64)
+    first = np.concatenate([[True], pairs[1:] != pairs[:-1]])
+    return np.bincount(pairs[first] % size, minlength=size)
 
 
 def _most_frequent(everything: Vocabulary, most: int) -> Vocabulary:

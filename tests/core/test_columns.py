@@ -17,6 +17,7 @@ from declarative_ml.core.columns import (
     plain_array,
     raw_column,
     read_column,
+    recut,
     row_hashes,
     typed_batches,
 )
@@ -352,3 +353,24 @@ def test_equal_hashes_are_told_apart_whatever_the_order_of_the_rows():
     for seed in range(5):
         shuffled = np.random.default_rng(seed).permutation(hashes)
         assert sorted(distinct_hashes(shuffled).tolist()) == sorted(found.tolist())
+
+
+def test_recut_makes_whole_blocks_and_passes_them_as_they_are() -> None:
+    whole = table(2 * BLOCK_ROWS + 10)
+    sizes = (1, 0, BLOCK_ROWS, 7, BLOCK_ROWS + 2)
+    cuts = np.cumsum([0, *sizes])
+    blocks = list(recut(whole.slice(start, size) for start, size in zip(cuts, sizes, strict=False)))
+    assert [block.num_rows for block in blocks] == [BLOCK_ROWS, BLOCK_ROWS, 10]
+    assert pa.Table.from_batches(blocks).equals(pa.Table.from_batches([whole]))
+    exact = whole.slice(0, BLOCK_ROWS)
+    (same,) = recut([exact])
+    assert same.column(0).buffers()[2].address == exact.column(0).buffers()[2].address
+
+
+def test_recut_begins_a_block_where_the_schema_changes() -> None:
+    other = pa.record_batch({"n": [1, 2]})
+    assert list(recut([table(3), table(2), other, other, table(1)])) == [
+        pa.concat_batches([table(3), table(2)]),
+        pa.concat_batches([other, other]),
+        table(1),
+    ]

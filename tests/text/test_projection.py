@@ -73,7 +73,7 @@ def test_a_text_is_its_tf_idf_row_projected():
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     exact = rows @ np.linalg.svd(rows)[2][:3].T
     exact /= np.sqrt((exact**2).mean(axis=0))
-    ours = projection.apply(found)
+    ours = projection.apply(count_matrix(found, len(vocabulary)))
     assert ours.dtype == np.float32
     np.testing.assert_allclose(np.abs((ours * exact).mean(axis=0)), 1.0, atol=1e-3)
 
@@ -85,7 +85,7 @@ def test_weights_of_terms_are_those_of_the_textbook():
     counts = count_matrix(found, len(vocabulary)).toarray().astype(np.float64)
     expected = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * projection.idf
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1)
-    ours = term_weights(found, projection.idf)
+    ours = term_weights(count_matrix(found, len(vocabulary)), projection.idf)
     assert ours.dtype == np.float32 and ours.has_sorted_indices
     np.testing.assert_allclose(ours.toarray(), expected, atol=1e-6)
     lengths = np.sqrt(np.asarray(ours.power(2).sum(axis=1)).ravel())
@@ -95,9 +95,9 @@ def test_weights_of_terms_are_those_of_the_textbook():
 def test_numbers_have_unit_size_and_tell_the_topics():
     texts = documents()
     vocabulary, projection = learned(texts, 4)
-    numbers = projection.apply(vocabulary.find(pa.array(texts)))
+    numbers = projection.apply(count_matrix(vocabulary.find(pa.array(texts)), len(vocabulary)))
     np.testing.assert_allclose((numbers**2).mean(axis=0), 1.0, rtol=1e-5)
-    fresh = projection.apply(vocabulary.find(pa.array(documents(90, seed=9))))
+    fresh = projection.apply(count_matrix(vocabulary.find(pa.array(documents(90, seed=9))), len(vocabulary)))
     centres = np.stack([numbers[topic::3].mean(axis=0) for topic in range(3)])
     nearest = ((fresh[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == np.arange(90) % 3).mean() > 0.98
@@ -105,7 +105,8 @@ def test_numbers_have_unit_size_and_tell_the_topics():
 
 def test_unknown_and_missing_texts_are_zeros():
     vocabulary, projection = learned(documents(), 4)
-    numbers = projection.apply(vocabulary.find(pa.array([None, "", "unknown words", "…"])))
+    found = vocabulary.find(pa.array([None, "", "unknown words", "…"]))
+    numbers = projection.apply(count_matrix(found, len(vocabulary)))
     np.testing.assert_array_equal(numbers, np.zeros((4, 4), dtype=np.float32))
 
 
