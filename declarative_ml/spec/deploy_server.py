@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from declarative_ml.deployers.model import IN_IMAGE
-from declarative_ml.deployers.model_servers import OURS, SERVERS, ModelServer
+from declarative_ml.deployers.model_servers import FOLDER, OURS, SERVERS, ModelServer
 from declarative_ml.spec.deploy import WORK, Deploy
 from declarative_ml.spec.deploy_fault import DeployFault, Faults
 from declarative_ml.spec.deployed import SIDES, deployed_model, scoring_model
@@ -31,6 +33,12 @@ def server_faults(spec: Spec, deploy: Deploy) -> Faults:
     server = SERVERS[service.to.answers]
     yield from _model(spec, deploy, server)
     yield from _promises(spec, server)
+    for name, mount in service.volumes.items():
+        place, models = PurePosixPath(mount.at), PurePosixPath(FOLDER)
+        if place.is_relative_to(models) or models.is_relative_to(place):
+            message = f"{mount.at} would hide the model, which is at {FOLDER} of the image"
+            at: Path = ("deploy", "serve", "volumes", name, "at")
+            yield DeployFault("DML184", at, message, "such as /data")
     for option in sorted(spec.serve.model_fields_set - _TAKEN):
         if (service.to.answers, option) != ("triton", "max_rows"):
             message = f"serve.{option} has no effect: {server.title} answers, and not our service"

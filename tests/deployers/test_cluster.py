@@ -14,7 +14,7 @@ import pytest
 import targets
 from click.testing import CliRunner
 from deployed import DATA, IMAGE, MINIMAL, SPECS, Object, of_kind, render, rendered
-from fake_kube import FakeKube
+from fake_kube import KINDS, FakeKube
 
 from declarative_ml.cli import dml
 from declarative_ml.core.errors import DmlError, GateFailed, StepFailed
@@ -217,6 +217,21 @@ def _comes_and_goes(kube: FakeKube, cluster: Cluster, name: str, kind: str) -> N
     apply(cluster, objects, seconds=0)
     assert f"{kind} {first['metadata']['name']}" in delete(cluster, objects)
     assert [key for key in kube.objects if key[0] == kind] == []
+
+
+def test_59_operators_that_are_not_there_are_not_looked_for(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, (group, _) in list(KINDS.items()):
+        if "." in group and "k8s.io" not in group:
+            monkeypatch.delitem(KINDS, kind)
+    cluster, objects = connected(kube), objects_in("ml")
+    apply(cluster, objects, seconds=0)
+    before = len(kube.requests)
+    assert stale(cluster, objects) == []
+    asked = kube.requests[before:]
+    assert not any("argoproj" in each or "ray.io" in each for each in asked)
+    assert asked.count("GET /apis") <= 1
 
 
 def test_59_a_suspended_job_of_before_is_not_at_work(kube: FakeKube) -> None:

@@ -110,6 +110,20 @@ def test_the_config_is_one_for_protobuf(tmp_path: Path) -> None:
     assert found.HasField("dynamic_batching") and found.max_batch_size == 500
 
 
+def test_the_folder_of_tensorflow_serving(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", "length")
+    (tmp_path / "bundle/formats/savedmodel/1").mkdir(parents=True)
+    (tmp_path / "bundle/formats/savedmodel/1/saved_model.pb").write_bytes(b"a graph")
+    write_bundle(made.path, made.manifest.model_dump(exclude={"files", "format", "model_digest"}), {})
+    models = tmp_path / "models"
+    write_model_folder(models, Bundle.open(made.path), "tf-serving", name="flowers", batch=1)
+    assert (models / "flowers/1/saved_model.pb").read_bytes() == b"a graph"
+    # https://www.tensorflow.org/tfx/serving/serving_config#monitoring_configuration
+    path = SERVERS["tf-serving"].metrics[1]
+    config = (models / "monitoring.config").read_text()
+    assert config == f'prometheus_config {{ enable: true path: "{path}" }}\n'
+
+
 @pytest.mark.parametrize("runtime", SERVERS)
 def test_the_image_starts_as_the_pod_does(runtime: str) -> None:
     text = TRITON.replace("runtime: triton", f"runtime: {runtime}") + "convert: [savedmodel]\n"
@@ -191,6 +205,11 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         {"deploy": {"serve": {"to": TO["triton"], "model": "store"}}},
         "deploy.serve.model",
         "store is elsewhere",
+    ),
+    (
+        {"deploy": {"serve": {"to": TO["triton"], "volumes": {"more": {"claim": "c", "at": "/models/b"}}}}},
+        "deploy.serve.volumes.more.at",
+        "/models/b would hide the model",
     ),
     ({"deploy": {"train": {"to": TO["triton"]}}}, "deploy.train.to.runtime", "the training is none"),
     ({"features": {"sepal_length": SPACY}}, "features.sepal_length", "the texts of sepal_length first"),

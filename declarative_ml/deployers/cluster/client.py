@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from declarative_ml.core.errors import MissingDependency, StepFailed, UsageError
@@ -121,11 +122,18 @@ class Cluster:
 
     def knows(self, api_version: str, kind: str) -> bool:
         """Whether the cluster has the kind: those of operators are not everywhere."""
+        group = api_version.rpartition("/")[0]
+        if group and group not in self._groups:  # a look for the kind would discover all there is anew
+            return False
         try:
             self._kind({"apiVersion": api_version, "kind": kind})
         except Refused:
             return False
         return True
+
+    @cached_property
+    def _groups(self) -> frozenset[str]:
+        return frozenset(self._dynamic.resources.api_groups)
 
     def list(
         self, api_version: str, kind: str, namespace: str | None, selector: Mapping[str, str]
