@@ -21,6 +21,7 @@ from declarative_ml.api.planning import (
     memory_of,
     require_memory,
     source_files,
+    tracker_of,
 )
 from declarative_ml.api.run_result import result_of, ship
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
@@ -135,17 +136,20 @@ def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
 
 
 def _require(work: _Work, engine: Engine) -> None:
-    """Raise MissingDependency for what the engine, the steps and formats need, before any of them runs."""
+    """Raise for what the engine, the steps, formats and the tracker need, before any of them runs."""
+    work.workspace.require_open()
     engine.require()
     for wanted in work.loaded.spec.convert:
         require_format(wanted)
-    require_libraries(
-        [
-            state.step
-            for state in work.states
-            if not state.digest and (work.only is None or state.step.id in work.only)
-        ]
-    )
+    steps = [
+        state.step
+        for state in work.states
+        if not state.digest and (work.only is None or state.step.id in work.only)
+    ]
+    require_libraries(steps)
+    for step in steps:
+        if step.kind == "track":
+            tracker_of(step).require(work.workspace.root)
 
 
 def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
