@@ -50,6 +50,8 @@ class RunOptions:
     until: str | None = None
     fresh: Sequence[str] | None = None
     """None: use the cache; empty: nothing is taken from it; ids or kinds: these steps run again."""
+    collect: bool = False
+    """Make the run of what single steps have left in the store: what may change is not asked again."""
     jobs: int | None = None
     engine: Engine = field(default_factory=Local)
     listener: Listener = silent
@@ -126,7 +128,7 @@ def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
     budget = budget_of(loaded.spec, options.started)
     last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, last, budget)
+    states = inspect_plan(plan, workspace, digests, last, budget, settled=options.collect)
     if any(state.step.kind == "report" and not state.digest for state in states):
         facts = look(loaded.spec)
         if facts is not None:
@@ -167,6 +169,7 @@ def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
         file_digests=work.digests,
         listener=_recorded(folder, options.listener),
         budget=work.budget,
+        settled=options.collect,
         memory=memory_of(loaded.spec),
     )
     with workspace.store.in_use():

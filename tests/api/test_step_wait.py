@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from declarative_ml.api.planning import inspect_spec, make_plan
+from declarative_ml.api.run import RunOptions, run_spec
 from declarative_ml.api.step import run_step
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import UsageError
@@ -71,3 +72,7 @@ def test_steps_one_by_one_make_what_a_run_finds(tmp_path: Path) -> None:
     assert [step(tmp_path / "plan.json", name) for name in ("check", "split")] == ["run", "cached"]
     _, states = inspect_spec(loaded)
     assert {state.step.id for state in states if state.digest} == wanted - {"check"}
+    collected = run_spec(loaded, RunOptions(collect=True, until="train.linear.fold0"))
+    assert {each["id"]: each["status"] for each in collected.result["steps"]} == dict.fromkeys(
+        wanted, "cached"
+    )
