@@ -107,8 +107,8 @@ def _run(tag: str, spec: str, rows: Path, folder: Path, sizes: tuple[float, floa
         try:
             _wait(f"http://127.0.0.1:{port}/readyz", process, folder / "log")
             ready = time.monotonic() - began
-            sent = _inputs(spec, rows, folder)
-            different, number = _compare(spec, sent, folder, f"http://127.0.0.1:{port}/predict")
+            sent = inputs(spec, rows, folder)
+            different, number = compare(spec, sent, folder, f"http://127.0.0.1:{port}/predict")
             status = _status(name)
             writable = _exec(name, "touch", "/model/x").returncode == 0
         finally:
@@ -140,7 +140,7 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise SystemExit(f"the container does not answer: {log.read_text()[-2000:]}")
 
 
-def _inputs(spec: str, rows: Path, folder: Path, most: int = 1000) -> Path:
+def inputs(spec: str, rows: Path, folder: Path, most: int = 1000) -> Path:
     """The first rows, with the model's columns only: the service refuses others."""
     names = [column.name for column in open_model(spec).manifest.inputs]
     target = folder / "rows.csv"
@@ -151,7 +151,7 @@ def _inputs(spec: str, rows: Path, folder: Path, most: int = 1000) -> Path:
     return target
 
 
-def _compare(spec: str, sent: Path, folder: Path, address: str) -> tuple[int, int]:
+def compare(spec: str, sent: Path, folder: Path, address: str) -> tuple[int, int]:
     """Rows whose answers differ by more than rounding, and all rows."""
     predict(open_model(spec), str(sent), str(folder / "local.csv"))
     request = urllib.request.Request(address, data=sent.read_bytes(), headers={"content-type": "text/csv"})

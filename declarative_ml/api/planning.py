@@ -23,7 +23,7 @@ from declarative_ml.spec.document import Spec
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.memory_fault import too_little_memory
 from declarative_ml.trackers import TRACKERS
-from declarative_ml.trackers.base import KEY_TAG
+from declarative_ml.trackers.base import KEY_TAG, Tracker
 
 _READ_AT_ONCE = 256 << 20
 """Larger files are not read to see whether something is cached: a plan is there at once."""
@@ -132,12 +132,17 @@ def inspect_plan(
     digests: Mapping[str, str],
     last: Mapping[str, Any],
     budget: Budget | None = None,
+    *,
+    settled: bool = False,
 ) -> list[StepState]:
     """The state of each step, in order. `last` is the key documents of the run before, `budget` the time
-    that the run would have."""
+    that the run would have; `settled` as in Job."""
     states: dict[str, StepState] = {}
     for step in plan.ordered():
-        states[step.id] = _inspect(step, states, workspace, digests, plan.threads, last.get(step.id), budget)
+        asks = step.always and not settled
+        states[step.id] = _inspect(
+            step, states, workspace, digests, plan.threads, last.get(step.id), budget, asks
+        )
     return list(states.values())
 
 
@@ -149,6 +154,7 @@ def _inspect(
     threads: int,
     last: Mapping[str, Any] | None,
     budget: Budget | None,
+    asks: bool,
 ) -> StepState:
     waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
     if waiting:
@@ -158,7 +164,7 @@ def _inspect(
     inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
-    if step.always:
+    if asks:
         asked = "the clock" if step.kind == CHECK else "its source"
         return StepState(step, "run", f"{asked} is asked in every run", key)
     action = find_action(workspace.store, step, key, budget)
@@ -178,9 +184,14 @@ def _listed(steps: list[str]) -> str:
     return ", ".join(steps) if more <= 1 else f"{', '.join(steps[:_NAMED])} and {more} more"
 
 
+def tracker_of(step: Step) -> Tracker:
+    """The tracker that a track step writes to."""
+    return TRACKERS.parse({"type": "mlflow", "uri": step.outside["uri"]})
+
+
 def _is_done(step: Step, workspace: Workspace, key: str, digest: str) -> bool:
     """Whether the world outside still has what an effect step made; `digest` is of its artifact."""
-    tracker = TRACKERS.parse({"type": "mlflow", "uri": step.outside["uri"]})
+    tracker = tracker_of(step)
     if tracker.find(workspace.root, key) is None:
         return False
     registered = read_json(workspace.store.path(digest) / "tracking.json")["registered"]

@@ -21,6 +21,7 @@ from declarative_ml.api.planning import (
     memory_of,
     require_memory,
     source_files,
+    tracker_of,
 )
 from declarative_ml.api.run_result import result_of, ship
 from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
@@ -49,6 +50,8 @@ class RunOptions:
     until: str | None = None
     fresh: Sequence[str] | None = None
     """None: use the cache; empty: nothing is taken from it; ids or kinds: these steps run again."""
+    collect: bool = False
+    """Make the run of what single steps have left in the store: what may change is not asked again."""
     jobs: int | None = None
     engine: Engine = field(default_factory=Local)
     listener: Listener = silent
@@ -125,7 +128,7 @@ def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
     budget = budget_of(loaded.spec, options.started)
     last = workspace.last_documents(loaded.path)
-    states = inspect_plan(plan, workspace, digests, last, budget)
+    states = inspect_plan(plan, workspace, digests, last, budget, settled=options.collect)
     if any(state.step.kind == "report" and not state.digest for state in states):
         facts = look(loaded.spec)
         if facts is not None:
@@ -135,17 +138,20 @@ def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
 
 
 def _require(work: _Work, engine: Engine) -> None:
-    """Raise MissingDependency for what the engine, the steps and formats need, before any of them runs."""
+    """Raise for what the engine, the steps, formats and the tracker need, before any of them runs."""
+    work.workspace.require_open()
     engine.require()
     for wanted in work.loaded.spec.convert:
         require_format(wanted)
-    require_libraries(
-        [
-            state.step
-            for state in work.states
-            if not state.digest and (work.only is None or state.step.id in work.only)
-        ]
-    )
+    steps = [
+        state.step
+        for state in work.states
+        if not state.digest and (work.only is None or state.step.id in work.only)
+    ]
+    require_libraries(steps)
+    for step in steps:
+        if step.kind == "track":
+            tracker_of(step).require(work.workspace.root)
 
 
 def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
@@ -163,6 +169,7 @@ def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
         file_digests=work.digests,
         listener=_recorded(folder, options.listener),
         budget=work.budget,
+        settled=options.collect,
         memory=memory_of(loaded.spec),
     )
     with workspace.store.in_use():

@@ -38,6 +38,8 @@ def run_step(
 ) -> str:
     """Run one step whose inputs are in the store, or are there within `wait` seconds. Returns its status.
 
+    Of steps that read what may change (a database, the champion) this one asks anew, and those before it
+    count as they were done last: by the tasks before it, where an orchestrator keeps the order.
     Raises UsageError naming the steps that must run first.
     """
     plan = read_plan(path)
@@ -59,9 +61,11 @@ def run_step(
         threads=plan.threads,
         file_digests=digests,
         listener=listener,
+        settled=True,
     )
+    asking = {step_id} if plan[step_id].always else set()
     with workspace.store.in_use():
-        result = Local().run(job, only=plan.upstream(step_id))
+        result = Local().run(job, only=plan.upstream(step_id), fresh=asking)
     if result.error is not None:
         raise result.error
     return result.status[step_id]
@@ -69,5 +73,5 @@ def run_step(
 
 def _waiting(plan: Plan, workspace: Workspace, digests: Mapping[str, str], before: set[str]) -> list[str]:
     """The steps among `before` whose results are not in the store."""
-    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, {})}
+    states = {state.step.id: state for state in inspect_plan(plan, workspace, digests, {}, settled=True)}
     return sorted(name for name in before if not states[name].digest)

@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,6 +22,7 @@ from typing import Any
 
 from declarative_ml.core.atomic import read_json, write_json
 from declarative_ml.core.digest import digest_file
+from declarative_ml.core.disk import why_closed
 from declarative_ml.core.errors import UsageError
 from declarative_ml.store.store import Store
 
@@ -145,8 +147,18 @@ class Workspace:
                 memo[name], changed = known, True
             found[name] = str(known[3])
         if changed:
-            write_json(memo_file, memo)
+            with suppress(OSError):  # it spares the next command some time, and is all that looking writes
+                write_json(memo_file, memo)
         return found
+
+    def require_open(self) -> None:
+        """Raise UsageError for a workspace in which no run can be written."""
+        closed = why_closed(self.root / "runs" / "run")
+        if closed is not None:
+            raise UsageError(
+                f"the workspace cannot be written: {closed}",
+                hint="--store FOLDER keeps it elsewhere; what has run can be read where it is",
+            )
 
     @staticmethod
     def _read(folder: Path) -> Run:

@@ -41,6 +41,11 @@ from declarative_ml.engines import ENGINES
     flag_value="*",
     help="Run again although cached: everything, or only STEP.",
 )
+@click.option(
+    "--collect",
+    is_flag=True,
+    help="Make the run of what `dml step` has left: databases, registry and clock are not asked again.",
+)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Steps at a time.")
 @click.option("--engine", type=click.Choice([*ENGINES]), default="local", help="Where the steps run.")
 @click.option(
@@ -58,6 +63,7 @@ def command(
     quiet: bool,
     until: str | None,
     fresh: tuple[str, ...],
+    collect: bool,
     jobs: int | None,
     engine: str,
     address: str | None,
@@ -83,6 +89,7 @@ def command(
                 store=store,
                 until=until,
                 fresh=again,
+                collect=collect,
                 jobs=jobs,
                 engine=where,
                 listener=progress.listen,

@@ -1,9 +1,11 @@
-"""A disk on which there is no room left, told from other faults of the system."""
+"""A disk on which there is no room left, or that may not be written, told from other faults of the system."""
 
 from __future__ import annotations
 
 import errno
+import os
 import re
+from pathlib import Path
 
 _WORDS = (
     re.compile("No space left on device"),  # Arrow's, without a number
@@ -24,3 +26,15 @@ def is_full(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+def why_closed(path: Path) -> str | None:
+    """Why a file cannot be written, or made, at the path; None where it can. Nothing is made to find out."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    closed = next((each for each in (path, folder) if each.exists() and not os.access(each, os.W_OK)), None)
+    if closed is None:
+        return None
+    read_only = os.statvfs(closed).f_flag & os.ST_RDONLY
+    return f"{closed} is on a read-only file system" if read_only else f"{closed} may not be written"

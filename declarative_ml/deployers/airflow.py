@@ -168,7 +168,7 @@ def _dag(release: Release, workload: TrainWorkload) -> str:
 def _body(found: list[Task]) -> str:
     lines = ["    steps = {"]
     for each in found:
-        words = ("step", PLAN_FILE, each.step) if each.step else ("run", SPEC_FILE)
+        words = ("step", PLAN_FILE, each.step) if each.step else ("run", SPEC_FILE, "--collect")
         arguments = ", ".join(_text(word) for word in (each.name, *words))
         lines.append(f"        {_text(each.name)}: task({arguments}),")
     lines.append("    }")

@@ -122,9 +122,8 @@ def workflow_spec(release: Release) -> Object:
     workload, _ = training.training(release)
     step_arguments = ("step", f"{CONFIG}/{PLAN_FILE}", "{{inputs.parameters.step}}", "--store", STORE)
     step = pod_template(release, training.training_pod(release, *step_arguments))
-    run = pod_template(
-        release, training.training_pod(release, "run", f"{CONFIG}/{SPEC_FILE}", "--store", STORE)
-    )
+    run_arguments = ("run", f"{CONFIG}/{SPEC_FILE}", "--collect", "--store", STORE)
+    run = pod_template(release, training.training_pod(release, *run_arguments))
     pod: dict[str, Any] = step["spec"]
     more = {name: value for name, value in pod.items() if name not in _SAME | _OWN}
     return {

@@ -135,7 +135,7 @@ class Kubeflow(Deployer):
 def _arguments(task: Task) -> list[str]:
     if task.step:
         return ["step", f"{CONFIG}/{PLAN_FILE}", task.step, "--store", STORE]
-    return ["run", f"{CONFIG}/{SPEC_FILE}", "--store", STORE]
+    return ["run", f"{CONFIG}/{SPEC_FILE}", "--collect", "--store", STORE]
 
 
 def _environment(release: Release) -> list[Object]:

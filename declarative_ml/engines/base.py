@@ -33,6 +33,8 @@ class Job:
     budget: Budget | None = None
     pinned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Step id -> what its action in the run that is to be repeated has as `pinned`."""
+    settled: bool = False
+    """Steps that read what may change are taken as they were done last, where a run leaves them to others."""
     memory: int | None = None
     """The ceiling of the run in bytes: steps then run one at a time, each in a process."""
 

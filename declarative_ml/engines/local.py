@@ -151,7 +151,7 @@ class Runner:
 
     def find(self, step: Step, key: str, *, fresh: bool) -> Action | None:
         """The step's action in the store, where it may be taken from there."""
-        if fresh or step.effect or step.always:
+        if fresh or step.effect or (step.always and not self.job.settled):
             return None
         return find_action(self.store, step, key, self.job.budget)
 

@@ -105,6 +105,10 @@ class Tracker(Component):
 
     type: str
 
+    def require(self, workspace: Path) -> None:
+        """Raise UsageError where it is plain before any work that no run can be recorded. Asks no server."""
+        return
+
     @abstractmethod
     def find(self, workspace: Path, key: str) -> str | None:
         """The id of the finished run with this key, or None. Cheap: it decides the no-op of a re-run.

@@ -19,7 +19,14 @@ from declarative_ml.trackers import mlflow_registry as registry
 from declarative_ml.trackers.base import CHAMPION, KEY_TAG, NestedRun, Registered, TrackContent, Tracker
 from declarative_ml.trackers.mlflow_model import log_model
 from declarative_ml.trackers.mlflow_sqlite import find_in_sqlite, model_tags_in_sqlite, versions_in_sqlite
-from declarative_ml.trackers.mlflow_store import Store, connect, locate, locked, refused_as_error
+from declarative_ml.trackers.mlflow_store import (
+    Store,
+    connect,
+    locate,
+    locked,
+    refused_as_error,
+    require_open,
+)
 from declarative_ml.trackers.promotions import Promotion, read_history
 
 if TYPE_CHECKING:
@@ -36,6 +43,10 @@ class MLflowTracker(Tracker):
 
     type: Literal["mlflow"] = "mlflow"
     uri: str | None = Field(default=None, description="Server; null: embedded sqlite in the workspace")
+
+    def require(self, workspace: Path) -> None:
+        """Raise UsageError for a sqlite file that cannot be written, or made."""
+        require_open(locate(workspace, self.uri))
 
     def find(self, workspace: Path, key: str) -> str | None:
         """The id of the finished run with this key, or None; a sqlite store is read without MLflow.

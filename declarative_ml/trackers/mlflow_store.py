@@ -21,7 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from declarative_ml.core.atomic import write_bytes
-from declarative_ml.core.errors import DmlError
+from declarative_ml.core.disk import why_closed
+from declarative_ml.core.errors import DmlError, UsageError
 from declarative_ml.core.optional import installed, require
 from declarative_ml.core.user_cache import kept
 from declarative_ml.core.versions import library_version
@@ -271,12 +272,23 @@ def _migrated_image() -> bytes | None:
     return image
 
 
+def require_open(store: Store) -> None:
+    """Raise UsageError for a sqlite file that cannot be written or made; SQLite needs its folder as well."""
+    closed = None if store.database is None else why_closed(store.database)
+    if closed is not None:
+        raise UsageError(
+            f"the tracking database cannot be written: {closed}",
+            hint="name another place with track.uri, or record nothing with track: false",
+        )
+
+
 @contextmanager
 def locked(store: Store) -> Iterator[None]:
     """Hold an embedded store alone among threads and processes; a server looks after itself."""
     if store.database is None:
         yield
         return
+    require_open(store)
     store.database.parent.mkdir(parents=True, exist_ok=True)
     with store.database.with_name("mlflow.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from declarative_ml.api.planning import inspect_spec, make_plan
+from declarative_ml.api.run import RunOptions, run_spec
 from declarative_ml.api.step import run_step
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import UsageError
@@ -44,18 +45,34 @@ def test_a_waiting_step_runs_when_its_inputs_are_there(plan: Path) -> None:
     assert found == ["run"]
 
 
-def test_a_run_finds_what_steps_have_made_with_the_threads_of_the_spec(tmp_path: Path) -> None:
-    """The number of threads is in the key of a training step."""
-    cpu = 1 + (os.cpu_count() or 1)
-    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{n % 20},{'yn'[n % 2]}\n" for n in range(60)))
-    text = (
-        "name: w\ndata: {source: t.csv, split: {method: random, validation: 0.2}}\ntarget: y\ntrack: false\n"
-    )
-    (tmp_path / "spec.yaml").write_text(f"{text}model: linear\nresources: {{cpu: {cpu}}}\n")
+def test_steps_one_by_one_make_what_a_run_finds(tmp_path: Path) -> None:
+    """The number of threads is in the key of a training step; the clock is asked by the step that asks it."""
+    rows = "".join(f"{n % 20},{'yn'[n % 2]},2024-01-{1 + n % 28:02d}\n" for n in range(60))
+    (tmp_path / "t.csv").write_text(f"a,y,seen\n{rows}")
+    spec = {
+        "name": "w",
+        "data": {
+            "source": "t.csv",
+            "split": {"method": "random", "validation": 0.2},
+            "checks": {"columns": {"seen": {"freshness": "9999d"}}},
+        },
+        "target": "y",
+        "model": "linear",
+        "track": False,
+        "resources": {"cpu": 1 + (os.cpu_count() or 1)},
+    }
+    write_json(tmp_path / "spec.yaml", spec)
     loaded = load_spec(tmp_path / "spec.yaml")
     made = make_plan(loaded)
     write_json(tmp_path / "plan.json", made.model_dump(mode="json"))
-    for name in [each.id for each in made.ordered() if each.id in made.upstream("train.linear.fold0")]:
+    wanted = made.upstream("train.linear.fold0")
+    assert [each.id for each in made.steps if each.always and each.id in wanted] == ["check"]
+    for name in [each.id for each in made.ordered() if each.id in wanted]:
         assert step(tmp_path / "plan.json", name) == "run"
+    assert [step(tmp_path / "plan.json", name) for name in ("check", "split")] == ["run", "cached"]
     _, states = inspect_spec(loaded)
-    assert all(state.digest for state in states if state.step.id in made.upstream("train.linear.fold0"))
+    assert {state.step.id for state in states if state.digest} == wanted - {"check"}
+    collected = run_spec(loaded, RunOptions(collect=True, until="train.linear.fold0"))
+    assert {each["id"]: each["status"] for each in collected.result["steps"]} == dict.fromkeys(
+        wanted, "cached"
+    )

@@ -59,7 +59,7 @@ def test_the_dag_has_every_step(operator: str, flowers: Callable[..., Path], tmp
     found = calls(text)
     steps = [step.id for step in make_plan(load_spec(spec)).steps]
     assert sorted(words[2] for words in found.values() if words[0] == "step") == sorted(steps)
-    assert found["run"] == ["run", "spec.yaml"]
+    assert found["run"] == ["run", "spec.yaml", "--collect"]
     assert 'schedule="0 3 * * 1"' in text and 'tz="Europe/Oslo"' in text
     names = {path.name for path in (tmp_path / "dags").iterdir()}
     if operator == "bash":

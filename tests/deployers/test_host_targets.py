@@ -118,9 +118,9 @@ def test_systemd_accepts_the_units(flowers: Callable[..., Path], tmp_path: Path)
     assert found["flowers-train.timer"].read_text().count("OnCalendar=") == 2
 
 
-def answers(command: list[str], port: int) -> dict[str, Any]:
+def answers(command: list[str], port: int, environment: dict[str, str]) -> dict[str, Any]:
     """What the service that a command starts says to one row; SIGTERM ends it well."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
@@ -147,25 +147,35 @@ def answers(command: list[str], port: int) -> dict[str, Any]:
 def test_both_start_the_same_service(
     flowers: Callable[..., Path], run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Their commands as they are rendered, with the paths of this machine in place of theirs."""
+    """Their commands and environments as they are rendered, with the paths of this machine in place of
+    theirs. Of the environment of the tests nothing reaches them."""
     port = free_port()
     program = tmp_path / "dml"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m declarative_ml "$@"\n')
+    found_by = shlex.quote(os.environ.get("PYTHONPATH", ""))
+    program.write_text(
+        f'#!/bin/sh\nexport PYTHONPATH={found_by}\nexec {sys.executable} -m declarative_ml "$@"\n'
+    )
     program.chmod(0o755)
     to = {"type": "systemd", "executable": str(program), "model": str(tmp_path / "model")}
-    spec = flowers(deploy=section(to, train=None), serve={"port": port})
+    asked = section(to, train=None, serve={"env": {"ODD": 'a "b"'}})
+    spec = flowers(deploy=asked, serve={"port": port})
     report = run(spec)
     (tmp_path / "model").symlink_to(report.result["bundle"])
     found = units(spec, tmp_path)
-    (line,) = [line for line in found["flowers.service"].read_text().splitlines() if line.startswith("Exec")]
-    there = line.removeprefix("ExecStart=").replace("/etc/dml", f"{tmp_path}/etc/dml")
-    by_systemd = answers(shlex.split(there), port)
+    lines = [line.partition("=") for line in found["flowers.service"].read_text().splitlines()]
+    (there,) = [
+        text.replace("/etc/dml", f"{tmp_path}/etc/dml") for name, _, text in lines if name == "ExecStart"
+    ]
+    words = [word for name, _, text in lines if name == "Environment" for word in shlex.split(text)]
+    environment = dict(word.split("=", 1) for word in words)
+    assert environment == {"HOME": "/tmp", "ODD": 'a "b"'}
+    by_systemd = answers(shlex.split(there), port, environment)
 
     compose = files(spec, to="docker-compose")
     (tmp_path / "serve.json").write_text(compose["serve.json"])
-    command = yaml.safe_load(compose["compose.yaml"])["services"]["serve"]["entrypoint"]
+    service = yaml.safe_load(compose["compose.yaml"])["services"]["serve"]
     places = {"dml": str(program), "/model": str(tmp_path / "model")}
-    here = [places.get(word, word).replace(CONFIG, str(tmp_path)) for word in command]
+    here = [places.get(word, word).replace(CONFIG, str(tmp_path)) for word in service["entrypoint"]]
     # What a container has to itself, the test shares with the machine: the address comes from the options.
-    by_compose = answers([*here, "--host", "127.0.0.1", "--port", str(port)], port)
+    by_compose = answers([*here, "--host", "127.0.0.1", "--port", str(port)], port, service["environment"])
     assert by_compose == by_systemd and by_compose["predictions"][0]["prediction"] in ("a", "b", "c")

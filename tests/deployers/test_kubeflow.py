@@ -37,7 +37,7 @@ def test_the_pipeline_has_the_graph_of_the_plan(flowers: Callable[..., Path]) ->
     for step in plan.steps:
         wanted = {steps[other] for other in step.inputs.values()}
         assert set(dag[steps[step.id]].get("dependentTasks", [])) == wanted
-    assert executors["exec-run"]["container"]["args"][0] == "run"
+    assert executors["exec-run"]["container"]["args"][::2] == ["run", "--collect", "/store"]
     behind = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(behind) == set(executors)
     mounts = {each["constant"]: each["mountPath"] for each in behind["exec-run"]["pvcMount"]}

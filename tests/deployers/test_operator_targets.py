@@ -109,7 +109,7 @@ def test_argo_has_the_graph_of_the_plan(flowers: Callable[..., Path]) -> None:
     assert dag["run"]["template"] == "run"
     arguments = [template["container"]["args"] for template in body["templates"][1:]]
     assert arguments[0][:3] == ["step", "/etc/dml/plan.json", "{{inputs.parameters.step}}"]
-    assert arguments[1] == ["run", "/etc/dml/spec.yaml", "--store", "/store"]
+    assert arguments[1] == ["run", "/etc/dml/spec.yaml", "--collect", "--store", "/store"]
     assert body["templates"][1]["retryStrategy"]["limit"] == "3"
     assert body["podPriorityClassName"] == "high"
     assert json.loads(body["podSpecPatch"])["runtimeClassName"] == "gvisor"
