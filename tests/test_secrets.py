@@ -55,6 +55,7 @@ def test_every_secret_of_the_spec_is_known_here() -> None:
         ("LabelStudioSource", "token"),
         ("SparkSource", "url"),
         ("SqlSink", "url"),
+        ("KafkaSink", "password"),
         ("Webhook", "url"),
         ("Webhook", "secret"),
         ("Serve", "token"),

@@ -121,7 +121,8 @@ def _source_text(data: str, output: Path) -> str:
     if data.startswith("sample:"):
         return f"{{type: sample, name: {data.removeprefix('sample:')}}}"
     relative = os.path.relpath(Path(data).absolute(), output.absolute().parent)
-    return _scalar(Path(relative).as_posix())
+    path, kind = _scalar(Path(relative).as_posix()), source_of(data).type
+    return path if kind == "file" else f"{{type: {kind}, path: {path}}}"
 
 
 def _types(source: Source, progress: Callable[[str], None]) -> tuple[TableSchema, int, list[str]]:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from declarative_ml.api.tables import is_mapping, sink_of, source_of
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.table import score_batches
 from declarative_ml.sources.file import FileSource
+from declarative_ml.sources.remote import REMOTE_PATH
+from declarative_ml.sources.table_writer import kind_of, write_rows
 from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".arrow": "arrow",
-}
 
 
 def predict(
@@ -38,8 +29,8 @@ def predict(
     keep: Sequence[str] = (),
     progress: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Score the rows of `data` into `output`: files (format by extension), `-` for CSV streams, or mappings
-    such as `{type: sql, url: "${env:DATABASE_URL}", table: answers}`; `data` may be any source of a spec.
+    """Score the rows of `data` into `output`: files (format by extension; also s3://…), `-` for CSV streams,
+    or mappings such as `{type: sql, url: "${env:DATABASE_URL}", table: answers}`; `data` may be any source.
 
     Returns the number of rows. The output appears whole or not at all.
     """
@@ -101,79 +92,23 @@ def _shaped(bundle: Bundle, batches: Iterator[pa.RecordBatch], why: str) -> Iter
 
 
 def write(batches: Iterator[pa.RecordBatch], output: str) -> int:
-    """Write batches as csv, tsv, parquet, jsonl or arrow, or to a table. Returns the number of rows."""
-    if is_mapping(output):
+    """Write batches as csv, tsv, parquet, jsonl or arrow, or to a sink. Returns the number of rows."""
+    if is_mapping(output) or REMOTE_PATH.match(output):
         return sink_of(output).write(batches)
     if output == "-":
-        return _write_stream(batches, sys.stdout.buffer, "csv")
+        return write_rows(batches, sys.stdout.buffer, "csv")
     path = Path(output)
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise UsageError(f"cannot write {path.name}", hint=f"use an extension of {', '.join(FORMATS)}")
+    kind = kind_of(path)
     if not path.resolve().parent.is_dir():
         raise UsageError(f"the folder {path.parent} does not exist")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
-            rows = _write_stream(batches, stream, kind)
+            rows = write_rows(batches, stream, kind)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return rows
-
-
-def _write_stream(batches: Iterator[pa.RecordBatch], stream: Any, kind: str) -> int:
-    writer: Any = None
-    rows = 0
-    for batch in batches:
-        if writer is None:
-            writer = _writer(batch.schema, stream, kind)
-        writer.write_batch(batch)
-        rows += batch.num_rows
-    if writer is not None:
-        writer.close()
-    return rows
-
-
-def _writer(schema: pa.Schema, stream: Any, kind: str) -> Any:
-    import pyarrow as pa
-    import pyarrow.csv as pacsv
-    import pyarrow.parquet as papq
-
-    if kind in ("csv", "tsv"):
-        delimiter = "\t" if kind == "tsv" else ","
-        stream.write(_header(schema.names, delimiter))
-        options = pacsv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed")
-        return pacsv.CSVWriter(stream, schema, write_options=options)
-    if kind == "parquet":
-        return papq.ParquetWriter(stream, schema)
-    if kind == "arrow":
-        return pa.ipc.new_file(stream, schema)
-    return _JsonLines(stream)
-
-
-def _header(names: list[str], delimiter: str) -> bytes:
-    """The header line, quoted only where needed (pyarrow quotes every name)."""
-    line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(names)
-    return line.getvalue().encode()
-
-
-class _JsonLines:
-    """Writes each row as one JSON object a line."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Write the rows of a batch."""
-        import json
-
-        for row in batch.to_pylist():
-            self._stream.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
-
-    def close(self) -> None:
-        """Nothing is left to write."""
 
 
 def _stdin() -> Iterator[pa.RecordBatch]:

@@ -10,16 +10,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from declarative_ml.core.component import Component, Shelf
 from declarative_ml.core.errors import UsageError
-from declarative_ml.sources import SOURCES
+from declarative_ml.sources import SINKS, SOURCES
 from declarative_ml.sources.base import Source
-from declarative_ml.sources.delta_sink import DeltaSink
+from declarative_ml.sources.file import holds_tables
+from declarative_ml.sources.image_files import holds_images, is_archive
 from declarative_ml.sources.remote import REMOTE_PATH
+from declarative_ml.sources.sink import Sink
 from declarative_ml.sources.spool import spool
-from declarative_ml.sources.sql_sink import SqlSink
 from declarative_ml.spec.yaml_reader import read_yaml
 
 M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Component)
 
 
 def source_of(text: str) -> Source:
@@ -29,26 +32,21 @@ def source_of(text: str) -> Source:
     what is none, and never repeats it: it may hold a secret.
     """
     if is_mapping(text):
-        fields = _fields(text)
-        kind = str(fields.get("type", ""))
-        if kind not in SOURCES:
-            raise UsageError("the source has no type that is known", hint=f"type: {', '.join(SOURCES)}")
-        return _checked(SOURCES.load(kind), fields).resolved(Path.cwd())
+        return _of_a_type(SOURCES, text).resolved(Path.cwd())
     if text.startswith("sample:"):
         return _checked(SOURCES.load("sample"), {"name": text.removeprefix("sample:")})
-    kind = "remote" if REMOTE_PATH.match(text) else "file"
+    kind = "remote" if REMOTE_PATH.match(text) else "images" if _are_images(Path(text)) else "file"
     return _checked(SOURCES.load(kind), {"path": text}).resolved(Path.cwd())
 
 
-def sink_of(text: str) -> SqlSink | DeltaSink:
-    """The table that a mapping names: `{type: sql, url: …, table: …}`, or of type delta with a path.
+def sink_of(text: str) -> Sink:
+    """The place that a mapping names, such as `{type: sql, url: …, table: …}`, or the path of an object.
 
     Raises UsageError for what is none.
     """
-    fields = _fields(text)
-    if fields.get("type") == "delta":
-        return _checked(DeltaSink, fields).resolved(Path.cwd())
-    return _checked(SqlSink, fields).resolved(Path.cwd())
+    if is_mapping(text):
+        return _of_a_type(SINKS, text).resolved(Path.cwd())
+    return _checked(SINKS.load("remote"), {"path": text})
 
 
 def is_mapping(text: str) -> bool:
@@ -65,6 +63,19 @@ def steady(source: Source, progress: Callable[[str], None]) -> Iterator[Source]:
         return
     with tempfile.TemporaryDirectory(prefix="dml-") as folder:
         yield spool(bound, Path(folder) / "rows.arrow", lambda rows: progress(f"reading · {rows:,} rows"))
+
+
+def _are_images(path: Path) -> bool:
+    """Whether a path leads to an archive, or to a folder of images without a table."""
+    return is_archive(path) if not path.is_dir() else holds_images(path) and not holds_tables(path)
+
+
+def _of_a_type(shelf: Shelf[C], text: str) -> C:
+    fields = _fields(text)
+    kind = str(fields.get("type", ""))
+    if kind not in shelf:
+        raise UsageError(f"the {shelf.kind} has no type that is known", hint=f"type: {', '.join(shelf)}")
+    return _checked(shelf.load(kind), fields)
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from declarative_ml.cli.options import quiet_option, spec_options
     "-o",
     "--output",
     default="-",
-    help="csv, tsv, parquet, jsonl or arrow by extension; {type: sql, …} or {type: delta, …} for a table; "
-    "- for CSV on stdout.",
+    help="csv, tsv, parquet, jsonl or arrow by extension, also at s3://…; {type: sql, …}, or type delta or "
+    "kafka; - for CSV on stdout.",
 )
 @click.option("--keep", metavar="COLUMN", multiple=True, help="Copy this column of DATA to the output.")
 @click.option("--tracking-uri", metavar="URI", help="Of the registry; $MLFLOW_TRACKING_URI when absent.")

@@ -18,6 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+MOST_SAID = 300
+"""Characters of another program's words that a message repeats."""
+
+
+def one_line(said: object) -> str:
+    """What another program said, as one line that is not too long."""
+    return " ".join(str(said).split())[:MOST_SAID]
+
 
 class DmlError(Exception):
     """The base of every error that is shown to a person without a traceback."""

@@ -123,7 +123,9 @@ class Rows:
             },
             outside={"sources": {name: source.options() for name, source in parts.items()}},
             components=tuple(sorted({SOURCES.module(source.type) for source in parts.values()})),
-            libraries=_ARROW,
+            libraries=tuple(
+                dict.fromkeys([*_ARROW, *(item for each in parts.values() for item in each.libraries)])
+            ),
             files=tuple(files),
             always=any(source.remote for source in parts.values()),
         )

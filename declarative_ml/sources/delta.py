@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.errors import DataError
+from declarative_ml.core.errors import DataError, one_line
 from declarative_ml.core.optional import require
 from declarative_ml.sources.base import Source
 from declarative_ml.sources.native_columns import plain_batch, selected
@@ -90,6 +90,6 @@ class DeltaSource(Source):
         try:
             return deltalake.DeltaTable(self.path, version=self.version)
         except (deltalake.exceptions.DeltaError, OSError, ValueError) as error:
-            said = " ".join(str(error).split())[:300]
+            said = one_line(error)
             hint = "path is the folder that holds _delta_log"
             raise DataError(f"{self.described()} cannot be read: {said}", hint=hint) from None

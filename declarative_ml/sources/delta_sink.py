@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.component import Section
-from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.errors import DataError, one_line
 from declarative_ml.core.optional import require
 from declarative_ml.sources.remote import REMOTE_PATH
-from declarative_ml.sources.sql_sink import Counted, Mode
+from declarative_ml.sources.sink import Mode, Sink
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 _MODES = {"create": "error", "append": "append", "replace": "overwrite"}
 
 
-class DeltaSink(Section):
+class DeltaSink(Sink):
     """A Delta table that predictions are written to, as one version of it."""
 
     type: Literal["delta"] = "delta"
@@ -36,30 +33,12 @@ class DeltaSink(Section):
             return self
         return self.model_copy(update={"path": str(base / Path(self.path).expanduser())})
 
-    def write(self, batches: Iterator[pa.RecordBatch]) -> int:
-        """Write all rows as one commit and return their number.
+    def send(self, rows: pa.RecordBatchReader) -> None:
+        """Write all rows as one commit."""
+        require("deltalake", "delta").write_deltalake(self.path, rows, mode=_MODES[self.mode])
 
-        Raises DataError for what the table refuses, and goes on with the errors of `batches`; the table then
-        has the version of before.
-        """
-        import pyarrow as pa
-
-        deltalake = require("deltalake", "delta")
-        first = next(batches, None)
-        if first is None:
-            return 0
-        rows = Counted(chain([first], batches))
-        reader = pa.RecordBatchReader.from_batches(first.schema, rows)
-        try:
-            deltalake.write_deltalake(self.path, reader, mode=_MODES[self.mode])
-        except DmlError:
-            raise
-        except Exception as error:  # noqa: BLE001 - of the table, the store, or the rows
-            if rows.error is not None:
-                raise rows.error from None
-            name = self.path.rstrip("/").rpartition("/")[2]
-            raise DataError(
-                f"the Delta table {name} refuses the rows: {' '.join(str(error).split())[:300]}",
-                hint="mode: create, append or replace",
-            ) from None
-        return rows.done
+    def refused(self, error: Exception) -> DataError:
+        """What the table or its store said."""
+        name = self.path.rstrip("/").rpartition("/")[2]
+        said = f"the Delta table {name} refuses the rows: {one_line(error)}"
+        return DataError(said, hint="mode: create, append or replace")

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.sources import delimited
+from declarative_ml.sources.image_files import holds_images, is_archive
 from declarative_ml.sources.partitions import Partition, check_partitions, partition_of, with_partition
 from declarative_ml.sources.table_files import Format, TableFiles
 
@@ -122,7 +123,9 @@ class FileSource(TableFiles):
         if ending not in ENDINGS:
             raise DataError(
                 f"{path}: the ending {ending!r} does not tell the format",
-                hint="set format: csv, tsv, jsonl, parquet, arrow or excel",
+                hint="images are read by source: {type: images, path: …}"
+                if is_archive(path)
+                else "set format: csv, tsv, jsonl, parquet, arrow or excel",
             )
         return ENDINGS[ending]
 
@@ -200,8 +203,18 @@ def _tables_in(folder: Path) -> list[Path]:
                 f"{folder} holds more than {_MOST_FILES:,} tables", hint="is it the folder you mean?"
             )
     if not found:
-        raise DataError(f"{folder} is a folder without tables", hint=f"known endings: {', '.join(ENDINGS)}")
+        pictures = "images are read by source: {type: images, path: …}"
+        hint = pictures if holds_images(folder) else f"known endings: {', '.join(ENDINGS)}"
+        raise DataError(f"{folder} is a folder without tables", hint=hint)
     return sorted(found)
+
+
+def holds_tables(folder: Path) -> bool:
+    """Whether a table lies in the folder or below it."""
+    try:
+        return bool(_tables_in(folder))
+    except DataError:
+        return False
 
 
 def _below_anchor(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.errors import DataError, DmlError, one_line
 from declarative_ml.core.optional import require
 from declarative_ml.core.secret import Secret
 from declarative_ml.sources.base import Source
@@ -143,4 +143,4 @@ class IcebergSource(Source):
         said = str(getattr(error, "orig", None) or error)
         for secret in (self.uri, self.token):
             said = said if secret is None else secret.redact(said)
-        return DataError(f"{self.described()} cannot be read: {' '.join(said.split())[:300]}", hint=hint)
+        return DataError(f"{self.described()} cannot be read: {one_line(said)}", hint=hint)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from declarative_ml.core.errors import DataError
-from declarative_ml.core.secret import Secret
 from declarative_ml.sources.base import Source
 from declarative_ml.sources.file import FileSource
+from declarative_ml.sources.kafka_access import KafkaAccess
 from declarative_ml.sources.kafka_messages import Messages, Offsets
 from declarative_ml.sources.message_formats import Decode, avro_decoder, json_object
 from declarative_ml.sources.moment import Moment
@@ -30,7 +30,7 @@ _LOOK = 1_000
 """Messages that are read to learn the columns."""
 
 
-class KafkaSource(Source):
+class KafkaSource(KafkaAccess, Source):
     """The messages that a topic holds when the run begins, partition after partition; a message is a row.
 
     The run's lock keeps the offsets, and `dml reproduce` reads the same messages as long as Kafka has them.
@@ -40,8 +40,6 @@ class KafkaSource(Source):
     remote: ClassVar[bool] = True
 
     type: Literal["kafka"] = "kafka"
-    servers: str = Field(min_length=1, description="Bootstrap servers, such as kafka-1:9092,kafka-2:9092")
-    topic: str = Field(min_length=1, description="The topic to read")
     format: Literal["json", "avro"] = Field(
         default="json", description="json: an object a message; avro: with a schema, or that of a registry"
     )
@@ -57,12 +55,6 @@ class KafkaSource(Source):
     )
     since: Moment | None = Field(default=None, description="Messages of this moment or later")
     until: Moment | None = Field(default=None, description="Messages before this moment")
-    user: str | None = Field(default=None, description="For SASL; absent: none")
-    password: Secret | None = Field(default=None, description="Reference to the password of `user`")
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="How user and password are sent"
-    )
-    tls: bool = Field(default=False, description="Whether the connection is encrypted")
 
     @model_validator(mode="after")
     def _fitting(self) -> KafkaSource:
@@ -73,8 +65,6 @@ class KafkaSource(Source):
             raise ValueError(f"'{schemas[0]}' is of Avro messages; set format: avro")
         if self.format == "avro" and len(schemas) != 1:
             raise ValueError("Avro messages need either 'schema' or 'registry'")
-        if (self.user is None) != (self.password is None):
-            raise ValueError("give 'user' and 'password' together")
         wrong = [number for number, (first, end) in self.offsets.items() if not 0 <= first < end]
         if wrong:
             raise ValueError(f"partition {wrong[0]} begins behind its end")
@@ -86,12 +76,10 @@ class KafkaSource(Source):
 
     def resolved(self, base: Path) -> KafkaSource:
         """The same source with the paths of its schema and its secret made absolute against `base`."""
-        update: dict[str, Any] = {}
-        if self.schema_file is not None:
-            update["schema_file"] = str(base / Path(self.schema_file).expanduser())
-        if self.password is not None:
-            update["password"] = self.password.resolved(base)
-        return self.model_copy(update=update)
+        source = super().resolved(base)
+        if self.schema_file is None:
+            return source
+        return source.model_copy(update={"schema_file": str(base / Path(self.schema_file).expanduser())})
 
     def options(self) -> dict[str, Any]:
         """The canonical parameters, under the names of the YAML."""
@@ -165,12 +153,4 @@ class KafkaSource(Source):
         return json_object if self.format == "json" else avro_decoder(self.schema_file, self.registry)
 
     def _messages(self) -> Messages:
-        settings: dict[str, Any] = {"bootstrap.servers": self.servers}
-        if self.password is not None:
-            settings |= {
-                "sasl.username": self.user,
-                "sasl.password": self.password.reveal(),
-                "sasl.mechanism": self.mechanism,
-            }
-        protocol = ("SASL_" if self.password else "") + ("SSL" if self.tls else "PLAINTEXT")
-        return Messages(self.topic, settings | {"security.protocol": protocol})
+        return Messages(self.topic, self.settings())

@@ -44,7 +44,6 @@ class Messages:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
-            "log_level": 0,
         }
 
     def __enter__(self) -> Messages:

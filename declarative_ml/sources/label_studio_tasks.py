@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from declarative_ml.core.errors import DataError
+from declarative_ml.core.errors import DataError, one_line
 from declarative_ml.sources.plain_text import text_of
 
 Task = Mapping[str, Any]
@@ -45,7 +45,7 @@ def tasks_in(path: Path) -> Iterator[Task]:
                 for (text,) in rows:
                     yield _task(json.loads(text), path)
         except duckdb.Error as error:
-            said = " ".join(str(error).split())[:300]
+            said = one_line(error)
             raise DataError(f"{path} cannot be read: {said}", hint="export it again, as JSON") from None
 
 

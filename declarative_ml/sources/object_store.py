@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from declarative_ml.core.errors import DataError
+from declarative_ml.core.errors import DataError, one_line
 from declarative_ml.sources.download import Copy, Limits, Marks, copy_stream, kept_copy, too_large
 from declarative_ml.sources.file import is_table
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 _MOST_OBJECTS = 10_000
 _SEVERAL = frozenset("*?[")
+CREDENTIALS = (
+    "credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY"
+)
+"""Where stores take them from, in words."""
 
 
 def copies(address: str, endpoint: str | None, region: str | None, limits: Limits) -> list[Copy]:
     """Local copies of the objects, in the order of their names. Raises DataError for none or too many."""
     try:
-        store, place = _store(address, endpoint, region)
+        store, place = store_of(address, endpoint, region)
         found = _objects(store, place, address)
         if sum(info.size or 0 for info in found) > limits.size:
             raise too_large(address, limits.size)
@@ -30,13 +35,10 @@ def copies(address: str, endpoint: str | None, region: str | None, limits: Limit
         start = len(_fixed(place)) if len(found) > 1 or _names_several(place) else None
         return [_copy(store, info, f"{scheme}{info.path}", limits, start) for info in found]
     except OSError as error:
-        said = " ".join(str(error).split())[:300]
-        hint = "credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-        hint += "GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY"
-        raise DataError(f"{address} cannot be fetched: {said}", hint=hint) from None
+        raise DataError(f"{address} cannot be fetched: {one_line(error)}", hint=CREDENTIALS) from None
 
 
-def _store(address: str, endpoint: str | None, region: str | None) -> tuple[pyarrow.fs.FileSystem, str]:
+def store_of(address: str, endpoint: str | None, region: str | None) -> tuple[pyarrow.fs.FileSystem, str]:
     """The file system, and the path in it."""
     import os
 

@@ -28,6 +28,15 @@ _WEB = ("http", "https")
 _STORES = ("s3", "gs", "gcs", "az", "abfs", "abfss")
 REMOTE_PATH = re.compile(rf"^({'|'.join((*_WEB, *_STORES))})://")
 """How the path of a remote file begins."""
+STORE_PATH = re.compile(rf"^({'|'.join(_STORES)})://[^/]+/.")
+"""How the path of an object in a store begins."""
+
+
+def without_password(address: str | None) -> str | None:
+    """The address. Raises ValueError for one with a user or password in it."""
+    if address is not None and "@" in urlsplit(address).netloc and address.startswith("http"):
+        raise ValueError("an address with a password in it would be seen; use token: ${env:NAME}")
+    return address
 
 
 class RemoteSource(TableFiles):
@@ -64,9 +73,7 @@ class RemoteSource(TableFiles):
     @field_validator("path", "endpoint")
     @classmethod
     def _no_password(cls, address: str | None) -> str | None:
-        if address is not None and "@" in urlsplit(address).netloc and address.startswith("http"):
-            raise ValueError("an address with a password in it would be seen; use token: ${env:NAME}")
-        return address
+        return without_password(address)
 
     @model_validator(mode="after")
     def _fitting(self) -> RemoteSource:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.errors import DataError, DmlError, one_line
 from declarative_ml.core.optional import require
 from declarative_ml.core.secret import Secret
 from declarative_ml.sources.native_columns import plain_batch, selected
@@ -81,7 +81,7 @@ class SparkSource(QueriedSource):
             raise
         except Exception as error:  # noqa: BLE001 - of Spark, gRPC and the network
             told = str(error).partition("JVM stacktrace")[0]
-            said = " ".join(self.url.redact(told).split())[:300]
+            said = one_line(self.url.redact(told))
             raise DataError(
                 f"{self.described()} cannot be read: {said}", hint=f"the address is in {self.url.reference}"
             ) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.errors import DataError, DmlError, one_line
 from declarative_ml.core.secret import Secret
 from declarative_ml.sources.databases import BATCH_ROWS, UnknownDatabase, driver_of, quoted
 from declarative_ml.sources.queried import QueriedSource
@@ -75,7 +75,7 @@ class SqlSource(QueriedSource):
 
     def _refused(self, what: str, error: Exception) -> DataError:
         own = getattr(error, "orig", None) or error  # SQLAlchemy wraps the words of the database
-        said = " ".join(self.url.redact(str(own)).split())[:300]
+        said = one_line(self.url.redact(str(own)))
         asked = f"the table: {self.table}" if self.query is None else f"the query: {self.query}"
         hint = f"the address is in {self.url.reference}; {' '.join(asked.split())[:91]}"
         return DataError(f"{what}: {said}", hint=hint)

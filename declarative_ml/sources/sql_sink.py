@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from declarative_ml.core.component import Section
-from declarative_ml.core.errors import DataError, DmlError
+from declarative_ml.core.errors import DataError, one_line
 from declarative_ml.core.optional import require
 from declarative_ml.core.secret import Secret
 from declarative_ml.sources.databases import (
@@ -23,14 +21,13 @@ from declarative_ml.sources.databases import (
     quoted,
     scheme_of,
 )
+from declarative_ml.sources.sink import Mode, Sink
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Mode = Literal["create", "append", "replace"]
 
-
-class SqlSink(Section):
+class SqlSink(Sink):
     """A table that predictions are written to, in one transaction."""
 
     type: Literal["sql"] = "sql"
@@ -44,53 +41,21 @@ class SqlSink(Section):
         """The same with the path of the secret's file made absolute against `base`."""
         return self.model_copy(update={"url": self.url.resolved(base)})
 
-    def write(self, batches: Iterator[pa.RecordBatch]) -> int:
-        """Write all rows and return their number.
-
-        Raises DataError for what the database refuses, with nothing of the address in the message, and goes
-        on with the errors of `batches`; the table is then as it was before.
-        """
-        import pyarrow as pa
-
-        first = next(batches, None)
-        if first is None:
-            return 0
-        rows = Counted(chain([first], batches))
-        reader = pa.RecordBatchReader.from_batches(first.schema, rows)
+    def send(self, rows: pa.RecordBatchReader) -> None:
+        """Write all rows in one transaction."""
         url = self.url.reveal()
         try:
-            _WRITERS.get(scheme_of(url), _other)(url, self.table, self.mode, reader)
+            _WRITERS.get(scheme_of(url), _other)(url, self.table, self.mode, rows)
         except UnknownDatabase:
             raise DataError(f"the address in {self.url.reference} is none of a database") from None
-        except DmlError:
-            raise
-        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
-            if rows.error is not None:
-                raise rows.error from None
-            said = " ".join(self.url.redact(str(getattr(error, "orig", None) or error)).split())[:300]
-            raise DataError(
-                f"the database refuses the rows for {self.table}: {said}",
-                hint=f"the address is in {self.url.reference}; mode: create, append or replace",
-            ) from None
-        return rows.done
 
-
-class Counted:
-    """Batches, their rows counted, and the error that ended them: drivers put words of their own for it."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self.done = 0
-        self.error: DmlError | None = None
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in self._batches:
-                self.done += batch.num_rows
-                yield batch
-        except DmlError as error:
-            self.error = error
-            raise
+    def refused(self, error: Exception) -> DataError:
+        """What the database said, with nothing of its address."""
+        said = one_line(self.url.redact(str(getattr(error, "orig", None) or error)))
+        return DataError(
+            f"the database refuses the rows for {self.table}: {said}",
+            hint=f"the address is in {self.url.reference}; mode: create, append or replace",
+        )
 
 
 def _adbc(connection: Any, table: str, mode: Mode, reader: pa.RecordBatchReader) -> None:

@@ -1,4 +1,4 @@
-"""Any source of the shelf, as a field of a section."""
+"""Any source or sink of the shelves, as a field of a section."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
-from declarative_ml.sources import SOURCES
+from declarative_ml.sources import SINKS, SOURCES
 from declarative_ml.sources.base import Source
+from declarative_ml.sources.sink import Sink
 
 if TYPE_CHECKING:
     AnySource = Source
+    AnySink = Sink
 else:
-    # The shelf's table is the only list of names, so this union is made from it.
+    # The shelves' tables are the only lists of names, so these unions are made from them.
     AnySource = Annotated[Union[tuple(SOURCES.classes())], Field(discriminator="type")]  # noqa: UP007
+    AnySink = Annotated[Union[tuple(SINKS.classes())], Field(discriminator="type")]  # noqa: UP007

@@ -23,8 +23,10 @@ from declarative_ml.deployers.sections import (
     TrainWorkload,
     Volume,
 )
-from declarative_ml.sources.sql_sink import SqlSink
-from declarative_ml.spec.any_source import AnySource
+from declarative_ml.sources.remote import STORE_PATH
+from declarative_ml.sources.sink import Sink
+from declarative_ml.sources.table_writer import ENDINGS
+from declarative_ml.spec.any_source import AnySink, AnySource
 from declarative_ml.trackers.registry_name import read_registry_name
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ DEFAULT = "kubernetes"
 
 WORK = {"serve": "the service", "train": "the training", "predict": "batch scoring"}
 """What runs somewhere, in words."""
-WRITTEN = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".arrow")
-"""How files of predictions end."""
 
 
 def _checked_model(model: str | None) -> str | None:
@@ -75,9 +75,9 @@ class DeployPredict(PredictWorkload):
         default_factory=lambda: DEPLOYERS.parse(DEFAULT), description="The target, or its options"
     )
     source: AnySource = Field(description="The rows to score: a source as under `data`, or its path")
-    output: SqlSink | str = Field(
+    output: AnySink | str = Field(
         description="The file that is written, whole, each time: csv, tsv, parquet, jsonl or arrow by "
-        "extension; or {type: sql, url, table, mode}: a table"
+        "extension, on a volume or at s3://…; or a sink such as {type: sql, url, table, mode}"
     )
 
     @field_validator("model")
@@ -87,20 +87,21 @@ class DeployPredict(PredictWorkload):
 
     @field_validator("output")
     @classmethod
-    def _of_a_kind(cls, output: SqlSink | str) -> SqlSink | str:
-        if isinstance(output, str) and "://" in output:
-            raise ValueError("files are written to volumes, and tables as {type: sql, url: …, table: …}")
-        if isinstance(output, str) and PurePosixPath(output).suffix not in WRITTEN:
-            raise ValueError(f"{output!r} has no extension of {', '.join(WRITTEN)}")
+    def _of_a_kind(cls, output: Sink | str) -> Sink | str:
+        if isinstance(output, str) and "://" in output and not STORE_PATH.match(output):
+            hint = "tables as {type: sql, url: …, table: …}"
+            raise ValueError(f"files are written to volumes and object stores, and {hint}")
+        if isinstance(output, str) and PurePosixPath(output).suffix not in ENDINGS:
+            raise ValueError(f"{output!r} has no extension of {', '.join(ENDINGS)}")
         return output
 
     def resolved(self, folder: Path) -> DeployPredict:
         """The same with paths taken from `folder`."""
         output = self.output
-        if isinstance(output, str):
-            output = str(folder / Path(output).expanduser())
-        else:
+        if isinstance(output, Sink):
             output = output.resolved(folder)
+        elif not STORE_PATH.match(output):
+            output = str(folder / Path(output).expanduser())
         return self.model_copy(update={"source": self.source.resolved(folder), "output": output})
 
 

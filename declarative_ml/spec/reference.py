@@ -17,7 +17,7 @@ from declarative_ml.core.atomic import write_text
 from declarative_ml.deployers import DEPLOYERS
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
-from declarative_ml.sources import SOURCES
+from declarative_ml.sources import SINKS, SOURCES
 from declarative_ml.spec.schema import Schema, spec_schema
 from declarative_ml.spec.shapes import TAGS
 
@@ -40,7 +40,6 @@ _DEPLOY = {
     "Scrape": "deploy.serve.scrape",
     "DeployTrain": "deploy.train",
     "DeployPredict": "deploy.predict",
-    "SqlSink": "deploy.predict.output",
     "PodResources": "resources of pods",
     "Limits": "resources of pods: limits",
     "Network": "deploy: network",
@@ -106,6 +105,7 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
         _Section("Deploy", "deploy"),
     ]
     found += [_Section(name, heading, 3) for name, heading in _DEPLOY.items()]
+    found += [_Section(SINKS.load(name).__name__, f"deploy.predict.output: type {name}", 3) for name in SINKS]
     found += [_Section(DEPLOYERS.load(name).__name__, f"deploy: target {name}", 3) for name in DEPLOYERS]
     found.append(_Section("Resources", "resources"))
     found += [_Section(FORMATS.load(name).__name__, f"convert: format {name}") for name in FORMATS]

@@ -13,7 +13,7 @@ from declarative_ml.deployers.model import IN_IMAGE
 from declarative_ml.deployers.sections import SecretRef
 from declarative_ml.graph.plan import Plan
 from declarative_ml.sources.base import Source
-from declarative_ml.sources.sql_sink import SqlSink
+from declarative_ml.sources.sink import Sink
 from declarative_ml.spec.deploy import Deploy, DeployPredict, environment_of
 from declarative_ml.spec.deploy_store import store_of
 from declarative_ml.spec.deployed import (
@@ -94,7 +94,7 @@ def _scoring(spec: Spec, deploy: Deploy, wanted: DeployPredict) -> Scoring:
     return Scoring(named or image, model, (source, "--output", output, *kept))
 
 
-def _in_a_line(table: Source | SqlSink) -> str:
+def _in_a_line(table: Source | Sink) -> str:
     """As `dml predict` takes it: what a person wrote, secrets as references."""
     said = table.model_dump(mode="json", exclude_defaults=True)
     return json.dumps({"type": table.type, **said}, sort_keys=True)
