@@ -110,6 +110,10 @@ def _converted(artifacts: Artifacts) -> dict[str, Any]:
 
 def _judged(artifacts: Artifacts) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if "profile" in artifacts and (
+        suspicions := read_json(artifacts["profile"] / "relations.json")["suspicions"]
+    ):
+        found["suspicions"] = suspicions
     if "check" in artifacts:
         found["checks"] = read_json(artifacts["check"] / CHECKS)["checks"]
     if "behave" in artifacts:

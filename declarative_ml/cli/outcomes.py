@@ -1,4 +1,4 @@
-"""Outcomes of checks and behavioural tests as lines of text."""
+"""Outcomes of checks and behavioural tests, and what is suspicious in the data, as lines of text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from declarative_ml.cli.options import number
+from declarative_ml.learning.leaks import GRAVE
 
 _NAME = 28
 _VALUES = 5
@@ -30,6 +31,14 @@ def check_report(item: Mapping[str, Any]) -> Iterator[str]:
 def broken_checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each broken check of the data contract, then an empty one; nothing for none."""
     lines = [next(check_report(item)) for item in checks if not item["passed"]]
+    return [*lines, ""] if lines else []
+
+
+def suspicion_lines(suspicions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each finding in the data that makes the metrics too good, then an empty one."""
+    mark = click.style("!", fg="yellow", bold=True)
+    grave = [item for item in suspicions if item["kind"] in GRAVE]
+    lines = [f"{mark} {', '.join(item['columns']):<32} {item['reason']}" for item in grave]
     return [*lines, ""] if lines else []
 
 

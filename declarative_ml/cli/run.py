@@ -21,7 +21,7 @@ from declarative_ml.cli.options import (
     spec_argument,
     spec_options,
 )
-from declarative_ml.cli.outcomes import broken_checks, outcome_lines
+from declarative_ml.cli.outcomes import broken_checks, outcome_lines, suspicion_lines
 from declarative_ml.engines import ENGINES
 
 
@@ -104,6 +104,8 @@ def _summary(result: dict[str, Any], *, unchanged: bool) -> None:
     _metrics(result)
     if result.get("interval"):
         click.echo(f"{coverage_line(result['interval'])}\n")
+    for line in suspicion_lines(result.get("suspicions", [])):
+        click.echo(line)
     for line in broken_checks(result.get("checks", [])):
         click.echo(line)
     for line in gate_lines(result.get("gates", [])):

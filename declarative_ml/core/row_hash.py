@@ -68,7 +68,7 @@ def distinct_hashes(hashes: np.ndarray) -> np.ndarray:
 
 
 def hash_places(places: np.ndarray) -> np.ndarray:
-    """The hash of each place (whole numbers from 0 on) in some order of the rows, uint64 [N], all different."""
+    """The hash of each place, a whole number from 0 on, in some order of the rows: uint64 [N]."""
     return mix(places.astype(np.uint64) + _STEP)
 
 

@@ -11,6 +11,8 @@ from operator import mul
 
 ALMOST_ONE = 0.9999
 """Numbers that go together this closely are one quantity in two units."""
+GRAVE = frozenset({"leak", "strong", "missing"})
+"""Kinds of suspicion that make a model's numbers too good; see learning.suspicions."""
 FEW_LEVELS = 50
 ROWS_A_LEVEL = 10
 ROWS_APART = 10
