@@ -151,14 +151,9 @@ def matrix(content: ReportContent) -> dict[str, Any] | None:
     relations = content.relations
     if relations is None or len(relations.columns) < 3:
         return None
-    lengths = {item.column for item in relations.target if item.is_length}
+    shown = {item.column: _name(item) for item in relations.target}
     order = _chained(relations, min(len(relations.columns), MATRIX))
-    names = [
-        f"length of {relations.columns[number]}"
-        if relations.columns[number] in lengths
-        else relations.columns[number]
-        for number in order
-    ]
+    names = [shown.get(relations.columns[number], relations.columns[number]) for number in order]
     values = [[_value(relations, row, other) for other in order[:at]] for at, row in enumerate(order)]
     known = sum(item.value is not None for item in relations.target)
     return {
