@@ -126,7 +126,9 @@ def _number_columns(job: Conversion, source: Source) -> list[str]:
 
 
 def _profiles(source: Source, missing: tuple[str, ...]) -> list[ColumnProfile]:
-    from declarative_ml.core.columns import row_hashes, typed_batches
+    import numpy as np
+
+    from declarative_ml.core.columns import hash_places, typed_batches
     from declarative_ml.learning.statistics import ColumnProfiler
     from declarative_ml.sources.inference import RuleInference
 
@@ -134,9 +136,11 @@ def _profiles(source: Source, missing: tuple[str, ...]) -> list[ColumnProfile]:
     for batch in source.batches():
         inference.update(batch)
     profilers: list[ColumnProfiler] = []
+    rows = 0
     for block in typed_batches(source.batches(), inference.schema()):
         profilers = profilers or [ColumnProfiler(item.name, item.type) for item in block.schema]
-        hashes = row_hashes(block, 0)
+        hashes = hash_places(np.arange(rows, rows + block.num_rows))
+        rows += block.num_rows
         for number, profiler in enumerate(profilers):
             profiler.update(block.column(number), hashes)
     return [profiler.profile() for profiler in profilers]

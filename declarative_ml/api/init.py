@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.api.init_checks import checks_section
-from declarative_ml.api.leaks import find_leaks
 from declarative_ml.api.tables import is_mapping, source_of, steady
 from declarative_ml.core.atomic import write_text
-from declarative_ml.core.columns import row_hashes, typed_batches
+from declarative_ml.core.columns import hash_places, typed_batches
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.core.schema import DEFAULT_MISSING
+from declarative_ml.learning.leak_search import find_leaks
 from declarative_ml.learning.metric_names import default_metric
 from declarative_ml.learning.statistics import ColumnProfiler
 from declarative_ml.sources.base import Source
@@ -76,7 +76,9 @@ def init_spec(
         profiles, sample = _profile(source, schema, progress)
     excluded = _excluded(profiles, target)
     progress("looking for leaks")
-    excluded |= find_leaks(sample, target, [name for name in sample.schema.names if name not in excluded])
+    looked_at = [name for name in sample.schema.names if name not in excluded]
+    for leak in find_leaks(sample, target, looked_at):
+        excluded |= dict.fromkeys(leak.columns, f"LEAK: {leak.reason}")
     column = sample.column(target)
     learned = learn_target(column.chunks, column.type, {"column": target, "type": None, "positive": None})
     task, target_notes = learned.task, [learned.note] if learned.note else []
@@ -136,6 +138,7 @@ def _types(source: Source, progress: Callable[[str], None]) -> tuple[TableSchema
 def _profile(
     source: Source, schema: TableSchema, progress: Callable[[str], None]
 ) -> tuple[list[ColumnProfile], pa.Table]:
+    import numpy as np
     import pyarrow as pa
 
     profilers: list[ColumnProfiler] = []
@@ -144,7 +147,7 @@ def _profile(
     for block in typed_batches(source.batches(), schema):
         if not profilers:
             profilers = [ColumnProfiler(item.name, item.type) for item in block.schema]
-        hashes = row_hashes(block, 0)
+        hashes = hash_places(np.arange(rows, rows + block.num_rows))
         for number, profiler in enumerate(profilers):
             profiler.update(block.column(number), hashes)
         if rows < SAMPLE_ROWS:

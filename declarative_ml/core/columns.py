@@ -20,6 +20,7 @@ from declarative_ml.core.grammar import (
     canonical_float,
     number_pattern,
 )
+from declarative_ml.core.row_hash import hash_places as hash_places
 from declarative_ml.core.row_hash import hash_values as hash_values
 from declarative_ml.core.row_hash import row_hashes as row_hashes
 from declarative_ml.core.schema import BLOCK_ROWS, DEFAULT_MISSING, ColumnRule, TableSchema

@@ -67,6 +67,11 @@ def distinct_hashes(hashes: np.ndarray) -> np.ndarray:
     return told_apart
 
 
+def hash_places(places: np.ndarray) -> np.ndarray:
+    """The hash of each place, a whole number from 0 on, in some order of the rows: uint64 [N]."""
+    return mix(places.astype(np.uint64) + _STEP)
+
+
 def hash_values(array: pa.Array, seed: int = 0) -> np.ndarray:
     """The hash of each value of one column, uint64 [N]."""
     return mix(_cell_hashes(array) ^ _name_hash("", seed))

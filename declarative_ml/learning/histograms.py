@@ -1,4 +1,4 @@
-"""Pictures of a number column, made from its statistics: histogram, reference bins, commonest values."""
+"""Pictures of a column, made from its statistics: histograms, reference bins, commonest values."""
 
 from __future__ import annotations
 
@@ -49,6 +49,25 @@ def quantile_bins(numbers: NumberStatistics) -> dict[str, Any]:
     inner = np.searchsorted(edges[1:-1], sample, side="right")
     counts = np.bincount(inner, minlength=len(edges) - 1)
     return {"edges": edges.tolist(), "counts": numbers.scaled_counts(counts), **counted}
+
+
+def length_histogram(counts: np.ndarray) -> tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]:
+    """Edges [B + 1], counts [B] and the quantiles 0, 5, … 100 % of lengths, of which counts[i] are i.
+
+    The bins have equal widths, whole numbers, and end at the 99.5 % quantile where a few are far longer.
+    """
+    reached = np.cumsum(counts)
+    ranks = np.maximum(np.ceil(np.linspace(0, 1, 21) * reached[-1]), 1)
+    quantiles = np.searchsorted(reached, ranks).tolist()
+    least, most = quantiles[0], quantiles[-1]
+    high = int(np.searchsorted(reached, 0.995 * reached[-1]))
+    last = most if most - least <= 2 * (high - least) else high
+    width = -(-(last - least + 1) // BINS)
+    bins = -(-(last - least + 1) // width)
+    place = np.minimum((np.arange(least, most + 1) - least) // width, bins - 1)
+    found = np.bincount(place, weights=counts[least : most + 1], minlength=bins).astype(np.int64)
+    edges = least - 0.5 + width * np.arange(bins + 1)
+    return tuple(edges.tolist()), tuple(found.tolist()), tuple(quantiles)
 
 
 def most_frequent(numbers: NumberStatistics, most: int) -> list[tuple[float, int]]:

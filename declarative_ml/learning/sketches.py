@@ -74,7 +74,10 @@ class DistinctCount:
 
     def update(self, values: np.ndarray) -> None:
         """Add float64 values [N]; -0.0 and 0.0 are one value."""
-        hashes = _mix((values + 0.0).view(np.uint64))
+        self.update_hashes(_mix((values + 0.0).view(np.uint64)))
+
+    def update_hashes(self, hashes: np.ndarray) -> None:
+        """Add values of any kind by uint64 hashes of them [N]."""
         if self.exact:
             self._keep(hashes)
         else:

@@ -8,8 +8,7 @@ are at most k rows; Cohen & Kaplan, "Summarizing data using bottom-k sketches", 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -17,42 +16,22 @@ from pydantic import Field
 
 from declarative_ml.core.component import Section
 from declarative_ml.core.errors import DataError
-from declarative_ml.learning.histograms import histogram, most_frequent
+from declarative_ml.learning.accumulator import Accumulator as Accumulator
+from declarative_ml.learning.histograms import histogram, length_histogram, most_frequent
 from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days, iso_texts
+from declarative_ml.learning.level_statistics import LevelStatistics as LevelStatistics
 from declarative_ml.learning.moments import Moments
 from declarative_ml.learning.sketches import SAMPLE_SIZE, DistinctCount, Sample
-from declarative_ml.learning.words import wording
+from declarative_ml.learning.words import is_prose, wording
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_LEVELS = 1_000_000
-MAX_LEVEL_CHARACTERS = 256_000_000
 TOP_VALUES = 20
 _SHOWN = 200
 """Characters of a text that the profile shows."""
 
 ColumnDtype = Literal["int64", "float64", "bool", "date", "timestamp", "string"]
-
-
-class Accumulator(ABC):
-    """Statistics of one column. Blocks arrive in row order; `merge` takes the block(s) that follow."""
-
-    rows: int = 0
-    missing: int = 0
-
-    @abstractmethod
-    def update(self, values: pa.Array, hashes: np.ndarray) -> None:
-        """Add a block: its values [N] and the uint64 hashes [N] of their rows."""
-
-    @abstractmethod
-    def merge(self, other: Self) -> None:
-        """Add everything that `other` has seen."""
-
-    @property
-    def present(self) -> int:
-        """Rows that hold a value."""
-        return self.rows - self.missing
 
 
 class NumberStatistics(Accumulator):
@@ -155,62 +134,6 @@ class NumberStatistics(Accumulator):
         return [round(int(count) * self.present / size) for count in sampled] if size else []
 
 
-class LevelStatistics(Accumulator):
-    """Exact counts of texts. Null and "" are missing.
-
-    At most MAX_LEVELS different texts of MAX_LEVEL_CHARACTERS in total are held, first come first
-    held; after that only those are counted, and `truncated` says so.
-    """
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.truncated = False
-        self.characters = 0
-        """Total length of the present texts."""
-        self._held = 0
-
-    def update(self, values: pa.Array, hashes: np.ndarray) -> None:
-        """Add a block of strings."""
-        import pyarrow.compute as pc
-
-        self.rows += len(values)
-        present = values.filter(pc.fill_null(pc.not_equal(values, ""), False))
-        self.missing += len(values) - len(present)
-        self.characters += pc.sum(pc.utf8_length(present)).as_py() or 0
-        found = pc.value_counts(present)
-        texts, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
-        self._count(zip(texts, counts, strict=True))
-
-    def merge(self, other: Self) -> None:
-        """Add everything that `other` has seen."""
-        self.rows += other.rows
-        self.missing += other.missing
-        self.characters += other.characters
-        self.truncated = self.truncated or other.truncated
-        self._count(other.counts.items())
-
-    def _count(self, pairs: Iterable[tuple[str, int]]) -> None:
-        counts = self.counts
-        for text, count in pairs:
-            if text in counts:
-                counts[text] += count
-            elif len(counts) < MAX_LEVELS and self._held < MAX_LEVEL_CHARACTERS:
-                counts[text] = count
-                self._held += len(text)
-            else:
-                self.truncated = True
-
-    @property
-    def levels(self) -> list[tuple[str, int]]:
-        """All held levels with their counts: most frequent first, then by name."""
-        return sorted(self.counts.items(), key=lambda level: (-level[1], level[0]))
-
-    @property
-    def mean_length(self) -> float | None:
-        """Mean number of characters of the present texts."""
-        return self.characters / self.present if self.present else None
-
-
 class DateStatistics(Accumulator):
     """Dates, as ISO texts or Arrow dates and timestamps: numbers of days, and the range of each part."""
 
@@ -249,6 +172,14 @@ class DateStatistics(Accumulator):
         return bool(self.low[index] < self.high[index])
 
 
+class Lengths(Section):
+    """How many characters the present texts have; those beyond MAX_LENGTH count as that long."""
+
+    quantiles: tuple[int, ...] = Field(description="0, 5, … 100 %: 21 numbers")
+    edges: tuple[float, ...] = Field(description="Of the histogram; the last bin holds all longer ones")
+    counts: tuple[int, ...] = Field(description="Rows in each bin")
+
+
 class ColumnProfile(Section):
     """What is known about one column (JSON). Counts of sampled values are scaled up to all rows."""
 
@@ -257,7 +188,7 @@ class ColumnProfile(Section):
     rows: int
     missing: int
     distinct: int = Field(description="Different present values; see distinct_exact")
-    distinct_exact: bool = Field(description="false: an estimate (numbers, dates) or a lower bound (text)")
+    distinct_exact: bool = Field(description="false: an estimate")
     unique: bool = Field(description="No present value occurs twice, as far as can be told")
     constant: bool = Field(description="At most one different present value")
     top: tuple[tuple[str, int], ...] = Field(default=(), description="The most frequent values, as raw text")
@@ -270,6 +201,7 @@ class ColumnProfile(Section):
     edges: tuple[float, ...] = Field(default=(), description="Of the histogram; end bins hold all outside")
     counts: tuple[int, ...] = Field(default=(), description="Rows in each bin")
     mean_length: float | None = Field(default=None, description="Characters of the present texts")
+    lengths: Lengths | None = Field(default=None, description="Of prose")
     words: float | None = Field(default=None, description="Median number of words of the different texts")
     lower: float | None = Field(default=None, description="Share of words that begin with a small letter")
     integral: bool = Field(default=False, description="Numbers: all are whole")
@@ -321,12 +253,13 @@ class ColumnProfiler:
             dtype=self.dtype,
             rows=levels.rows,
             missing=levels.missing,
-            distinct=len(held),
+            distinct=levels.distinct,
             distinct_exact=not levels.truncated,
             unique=bool(held) and held[0][1] == 1,
             constant=len(held) <= 1,
             top=tuple((_shown(text), count) for text, count in held[:TOP_VALUES]),
             mean_length=levels.mean_length,
+            lengths=_lengths(levels.lengths) if is_prose(words, lower) else None,
             words=words,
             lower=lower,
         )
@@ -388,6 +321,11 @@ def column_dtype(name: str, arrow_type: pa.DataType) -> ColumnDtype:
         f"column '{name}' has the type {arrow_type}, which no feature can take",
         hint="cast it to a number, a text or a date in `data.sql`, or list it under `exclude`",
     )
+
+
+def _lengths(counted: np.ndarray) -> Lengths:
+    edges, counts, quantiles = length_histogram(counted)
+    return Lengths(edges=edges, counts=counts, quantiles=quantiles)
 
 
 def _shown(text: str) -> str:

@@ -12,14 +12,20 @@ from declarative_ml.report.wording import count, percent, shortened, trimmed
 if TYPE_CHECKING:
     from declarative_ml.learning.statistics import ColumnProfile
 
-MAX_CARDS = 60
+MAX_CARDS = 200
+OPEN_CARDS = 24
+"""The others are folded away."""
 MAX_LEVELS = 5
 _EPOCH = datetime.date(1970, 1, 1)
 
 
 def column_cards(content: ReportContent) -> tuple[list[dict[str, Any]], int]:
-    """The cards, target first and then by importance, and how many columns have none for lack of room."""
-    weight = dict(content.importance)
+    """The cards, target first and then by importance, and how many columns have none for lack of room.
+
+    Without importance by how they go with the target.
+    """
+    related = () if content.relations is None else content.relations.target
+    weight = dict(content.importance) or {item.column: abs(item.value or 0.0) for item in related}
     order = sorted(
         content.profile,
         key=lambda column: (
@@ -38,24 +44,39 @@ def _card(column: ColumnProfile, content: ReportContent) -> dict[str, Any]:
         kind = "target"
     elif dropped is not None:
         kind = "dropped"
-    is_text = column.dtype == "string"
+    missing = column.missing / column.rows if column.rows else 0.0
+    spark, ends = _histogram(column)
     return {
         "name": column.name,
         "kind": kind or column.dtype,
         "dropped": dropped,
         "target": kind == "target",
-        "spark": None if is_text else _histogram(column),
-        "levels": _levels(column) if is_text or not column.edges else [],
-        "missing": percent(column.missing / column.rows) if column.missing and column.rows else None,
+        "spark": spark,
+        "ends": ends,
+        "levels": _levels(column) if spark is None else [],
+        "missing": percent(missing) if missing else None,
+        "missing_bar": round(100 * missing, 1),
         "facts": _facts(column),
     }
 
 
-def _histogram(column: ColumnProfile) -> str | None:
-    if not any(column.counts):
-        return None
-    low, high = place(column, column.edges[0]), place(column, column.edges[-1])
-    return spark_bars(column.counts, f"Histogram of {column.name} from {low} to {high}")
+def _histogram(column: ColumnProfile) -> tuple[str | None, tuple[str, str] | None]:
+    """The picture of more than two numbers, dates or lengths of texts, and what is at its two ends."""
+    if column.distinct <= 2:
+        return None, None
+    if column.lengths is not None:
+        low, high = (
+            f"{edge:.0f}" for edge in (column.lengths.edges[0] + 0.5, column.lengths.edges[-1] - 0.5)
+        )
+        alt = f"Lengths of {column.name} from {low} to {high} characters"
+        return spark_bars(column.lengths.counts, alt), (f"{low} characters", high)
+    if not any(column.counts) or column.dtype == "string":
+        return None, None
+    edges = column.edges[0], column.edges[-1]
+    if column.min is not None and column.max is not None:  # bins of single values reach half beyond them
+        edges = max(edges[0], column.min), min(edges[1], column.max)
+    low, high = place(column, edges[0]), place(column, edges[1])
+    return spark_bars(column.counts, f"Histogram of {column.name} from {low} to {high}"), (low, high)
 
 
 def _levels(column: ColumnProfile) -> list[dict[str, Any]]:
@@ -79,19 +100,29 @@ def _levels(column: ColumnProfile) -> list[dict[str, Any]]:
 
 
 def _facts(column: ColumnProfile) -> list[str]:
-    about = "" if column.distinct_exact else ("over " if column.dtype == "string" else "about ")
     facts = []
-    if column.min is not None and column.max is not None:
-        facts.append(f"{place(column, column.min)} to {place(column, column.max)}")
-    if column.mean is not None and column.dtype in ("int64", "float64"):
+    if column.min is not None and column.max is not None and _goes_beyond(column):
+        facts.append(f"all from {place(column, column.min)} to {place(column, column.max)}")
+    if column.quantiles and column.dtype != "bool" and column.distinct > 2:
+        facts.append(f"median {place(column, column.quantiles[10])}")
+    if column.mean is not None and column.dtype in ("int64", "float64") and column.distinct > 2:
         facts.append(f"mean {trimmed(column.mean)} ± {trimmed(column.std)}")
+    if column.lengths is not None:
+        facts.append(f"median {count(column.lengths.quantiles[10])} characters")
+    elif column.dtype == "string" and column.mean_length is not None and column.mean_length > 20:
+        facts.append(f"{column.mean_length:.0f} characters on average")
     if column.unique and column.present > 1:
         facts.append("every value different")
     elif column.dtype != "bool":
-        facts.append(f"{about}{count(column.distinct)} values")
-    if column.dtype == "string" and column.mean_length is not None and column.mean_length > 20:
-        facts.append(f"{column.mean_length:.0f} characters on average")
+        about = "" if column.distinct_exact else "about "
+        facts.append(f"{about}{count(column.distinct)} value{'' if column.distinct == 1 else 's'}")
     return facts
+
+
+def _goes_beyond(column: ColumnProfile) -> bool:
+    """Whether some values lie outside the picture, in its outermost bars."""
+    assert column.min is not None and column.max is not None
+    return bool(column.edges) and (column.min < column.edges[0] or column.max > column.edges[-1])
 
 
 def place(column: ColumnProfile, value: float) -> str:

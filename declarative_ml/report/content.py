@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from declarative_ml.behaviour.base import Outcome
     from declarative_ml.learning.contrasts import Contrast
     from declarative_ml.learning.drift import Drift
+    from declarative_ml.learning.relations import Relations
     from declarative_ml.learning.statistics import ColumnProfile
+    from declarative_ml.learning.suspicions import Suspicion
 
 Scores = Mapping[str, float]
 """Metric name (see learning.metrics.METRICS) -> value. NaN means undefined and shows as a dash."""
@@ -325,6 +327,9 @@ class ReportContent:
     importance: Sequence[tuple[str, float]] = ()
     """(feature, mean absolute SHAP value), in any order."""
     profile: Sequence[ColumnProfile] = ()
+    relations: Relations | None = None
+    suspicions: Sequence[Suspicion] = ()
+    """What to look at before the model is believed, the gravest first."""
     features: Mapping[str, str] = field(default_factory=dict)
     """Column -> feature type."""
     dropped: Mapping[str, str] = field(default_factory=dict)

@@ -12,13 +12,14 @@ from typing import Any
 from declarative_ml.report import tables, wording
 from declarative_ml.report.behaviour import behaviour_table
 from declarative_ml.report.charts import curve_figures, figures
-from declarative_ml.report.columns import column_cards
+from declarative_ml.report.columns import OPEN_CARDS, column_cards
 from declarative_ml.report.content import ReportContent, StepResult
 from declarative_ml.report.contract import contract_table
 from declarative_ml.report.coverage import coverage_table
 from declarative_ml.report.drift import drift_table
 from declarative_ml.report.gates import gate_table
 from declarative_ml.report.plan_graph import plan_graph
+from declarative_ml.report.relations import matrix, suspicion_rows, target_table
 from declarative_ml.report.rendering import chart_style, render
 from declarative_ml.report.segments import failure_parts
 from declarative_ml.report.tuning import tuning_parts
@@ -58,7 +59,11 @@ def render_report(content: ReportContent) -> str:
         conversions=_conversions(content),
         primary=wording.metric_title(content.primary),
         tunings=tuning_parts(tuple(content.tunings)),
+        suspicions=suspicion_rows(content),
+        related=target_table(content),
+        matrix=matrix(content),
         cards=cards,
+        open_cards=OPEN_CARDS,
         hidden_columns=hidden_columns,
         dropped=content.dropped,
         plan=plan_graph(content.steps) if content.steps else None,

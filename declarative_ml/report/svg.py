@@ -185,10 +185,19 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", extra:
 
 
 def svg_element(
-    width: float, height: float, alt: str, body: str, kind: str = "chart", style: str = ""
+    width: float,
+    height: float,
+    alt: str,
+    body: str,
+    kind: str = "chart",
+    style: str = "",
+    *,
+    stretched: bool = False,
 ) -> str:
-    """An SVG picture with a name for those who cannot see it."""
+    """An SVG picture with a name for those who cannot see it; `stretched`: it fills whatever box it is in."""
     styled = f' style="{style}"' if style else ""
+    if stretched:
+        styled += ' preserveAspectRatio="none"'
     return (
         f'<svg class="{kind}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"{styled} '
         f'role="img" aria-label="{escape(alt, quote=True)}">{body}</svg>'
@@ -207,7 +216,22 @@ def spark_bars(counts: Sequence[float], alt: str, width: int = 240, height: int 
             pieces.append(f"M{left:.1f} {height}V{top:.1f}H{left + step - 1:.1f}V{height}Z")
     bars = f'<path class="area accent" d="{"".join(pieces)}"/>'
     axis = f'<path class="axis" d="M0 {height - 0.5}H{width}"/>'
-    return svg_element(width, height, alt, bars + axis, "spark")
+    return svg_element(width, height, alt, bars + axis, "spark", stretched=True)
+
+
+def spark_line(values: Sequence[float], alt: str, width: int = 150, height: int = 34) -> str:
+    """A line from left to right without axes, with a dot at each value."""
+    low, high = min(values), max(values)
+    step = (width - 8) / max(len(values) - 1, 1)
+
+    def place(index: int, value: float) -> str:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return f"{4 + index * step:.1f} {height - 5 - share * (height - 10):.1f}"
+
+    points = [place(index, value) for index, value in enumerate(values)]
+    line = f'<path class="line accent" d="M{"L".join(points)}"/>'
+    dots = f'<path class="dots accent" stroke-width="5" d="{"".join(f"M{point}h0" for point in points)}"/>'
+    return svg_element(width, height, alt, line + dots, "chart spark")
 
 
 def outlined_bars(

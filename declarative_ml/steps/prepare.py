@@ -25,10 +25,10 @@ from declarative_ml.learning.terms import TermWriter
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.divided import in_table, of_part
 from declarative_ml.steps.in_order import in_order
-from declarative_ml.steps.profile import training_rows
 from declarative_ml.steps.readings import blocks_as_read, rows_as_read, write_readings
 from declarative_ml.steps.split import TRAIN
 from declarative_ml.steps.table import blocks, read_column
+from declarative_ml.steps.training_rows import training_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,20 +104,14 @@ def _check_numbers(context: StepContext, features: dict[str, Feature]) -> None:
 
 
 def _gather(context: StepContext, features: dict[str, Feature]) -> dict[str, Any]:
-    import numpy as np
-    import pyarrow as pa
+    from declarative_ml.core.columns import raw_column
 
-    from declarative_ml.core.columns import raw_column, row_hashes
-
-    rows = training_rows(context)
     gathered = {name: feature.accumulator() for name, feature in features.items()}
-    for start, block in blocks_as_read(context.inputs["table"], context.out):
-        low, high = np.searchsorted(rows, [start, start + block.num_rows])
-        taken = block.take(pa.array(rows[low:high] - start))
-        hashes = row_hashes(taken, 0)
+    found = blocks_as_read(context.inputs["table"], context.out)
+    for taken, hashes, done in training_blocks(context, found):
         for name, feature in features.items():
             gathered[name].update(raw_column(taken.column(name), feature.raw_dtype), hashes)
-        context.progress(0.4 * high / len(rows), f"statistics · {high:,} of {len(rows):,} rows")
+        context.progress(0.4 * done, f"statistics · {done:.0%} of the rows")
     return gathered
 
 

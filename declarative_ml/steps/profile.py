@@ -2,6 +2,7 @@
 
 profile.json   [ColumnProfile, …] of the training rows, target included
 features.json  {"features": {column: options}, "dropped": {column: reason}, "notes": [...]}
+relations.json {"relations": Relations of the features, in a sample of the rows, "suspicions": [Suspicion, …]}
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from declarative_ml.features import FEATURES
 from declarative_ml.learning.words import is_prose
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.directions import monotone_columns, require_order
-from declarative_ml.steps.split import TEST, VALIDATION
 from declarative_ml.steps.table import blocks, open_table, require_columns
+from declarative_ml.steps.training_rows import training_blocks
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from declarative_ml.learning.row_sample import RowSample
     from declarative_ml.learning.statistics import ColumnProfile
+    from declarative_ml.learning.suspicions import Suspicion
 
 
 MAX_FEATURES = 2_000
@@ -34,6 +35,9 @@ ENDS = frozenset({"lower", "upper"})
 
 def run(context: StepContext) -> None:
     """Write the profile and the resolved features."""
+    from declarative_ml.learning.relations import find_relations
+    from declarative_ml.learning.suspicions import find_suspicions
+
     task = Task.model_validate(context.read("split", "split.json")["task"])
     require_order(task, list(monotone_columns(context.params["features"])))
     require_number(task, interval=context.params["interval"])
@@ -42,8 +46,8 @@ def run(context: StepContext) -> None:
     with open_table(context.inputs["table"]) as reader:
         columns = set(reader.schema.names) - set(context.params["exclude"]) - reserved
     require_few(len(context.params["features"] if context.params["others"] == "drop" else columns))
-    profiles = profile_table(context)
-    chosen, dropped, notes = choose_features(
+    profiles, sample = profile_table(context)
+    chosen, dropped = choose_features(
         profiles,
         named=context.params["features"],
         others=context.params["others"],
@@ -52,7 +56,24 @@ def run(context: StepContext) -> None:
         outputs=OUTPUTS | ENDS if context.params["interval"] else OUTPUTS,
     )
     write_json(context.out / "profile.json", [item.model_dump(mode="json") for item in profiles])
+    relations = find_relations(sample, {name: item["type"] for name, item in chosen.items()}, task)
+    suspicions = find_suspicions(sample.table(), relations, profiles, task.target)
+    notes = [grave_note(item) for item in suspicions if item.is_grave]
+    write_json(
+        context.out / "relations.json",
+        {
+            "relations": relations.model_dump(mode="json"),
+            "suspicions": [item.model_dump(mode="json") for item in suspicions],
+        },
+    )
     write_json(context.out / "features.json", {"features": chosen, "dropped": dropped, "notes": notes})
+
+
+def grave_note(suspicion: Suspicion) -> str:
+    """A suspicion as a sentence that stands alone."""
+    named, reason = ", ".join(suspicion.columns), suspicion.reason
+    said = f"{named}: {reason}" if len(suspicion.columns) == 1 else reason
+    return f"{said}. What is not known when the model is asked belongs under `exclude`."
 
 
 def require_number(task: Task, *, interval: bool) -> None:
@@ -73,36 +94,21 @@ def require_few(columns: int) -> None:
         )
 
 
-def training_rows(context: StepContext) -> np.ndarray:
-    """Positions in the table of the training rows, ascending."""
-    import numpy as np
-
-    order = np.load(context.inputs["split"] / "order.npy")
-    part = np.load(context.inputs["split"] / "part.npy")
-    rows: np.ndarray = np.sort(order[(part != TEST) & (part != VALIDATION)])
-    return rows
-
-
-def profile_table(context: StepContext) -> list[ColumnProfile]:
-    """The profile of each column, over the training rows only."""
-    import numpy as np
-    import pyarrow as pa
-
-    from declarative_ml.core.columns import row_hashes
+def profile_table(context: StepContext) -> tuple[list[ColumnProfile], RowSample]:
+    """The profile of each column, and a sample of the rows; over the training rows only, in one pass."""
+    from declarative_ml.learning.row_sample import RowSample
     from declarative_ml.learning.statistics import ColumnProfiler
 
-    rows = training_rows(context)
     with open_table(context.inputs["table"]) as reader:
         schema = reader.schema
+    sample = RowSample(schema)
     profilers = [ColumnProfiler(field.name, field.type) for field in schema]
-    for start, block in blocks(context.inputs["table"]):
-        low, high = np.searchsorted(rows, [start, start + block.num_rows])
-        taken = block.take(pa.array(rows[low:high] - start))
-        hashes = row_hashes(taken, 0)
+    for taken, hashes, done in training_blocks(context, blocks(context.inputs["table"])):
         for number, profiler in enumerate(profilers):
             profiler.update(taken.column(number), hashes)
-        context.progress(high / max(len(rows), 1), f"{high:,} of {len(rows):,} rows")
-    return [profiler.profile() for profiler in profilers]
+        sample.update(taken, hashes)
+        context.progress(done, f"{done:.0%} of the rows")
+    return [profiler.profile() for profiler in profilers], sample
 
 
 def choose_features(
@@ -113,8 +119,8 @@ def choose_features(
     exclude: set[str],
     reserved: set[str],
     outputs: frozenset[str] = OUTPUTS,
-) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
-    """Column -> feature options; column -> why it is dropped; notes. In the order of the table.
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Column -> feature options; column -> why it is dropped. In the order of the table.
 
     Raises DataError for a feature that the table lacks, or when no feature is left.
     """
@@ -149,7 +155,7 @@ def choose_features(
             hint="; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5])
             or "the target is the only column: add columns that may tell it",
         )
-    return chosen, dropped, []
+    return chosen, dropped
 
 
 def infer_feature(

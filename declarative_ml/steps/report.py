@@ -12,7 +12,9 @@ from declarative_ml.core.versions import library_version
 from declarative_ml.formats.conversion import RESULT, Conversion
 from declarative_ml.learning.contrasts import Contrast
 from declarative_ml.learning.drift import drift_from_json
+from declarative_ml.learning.relations import Relations
 from declarative_ml.learning.statistics import ColumnProfile
+from declarative_ml.learning.suspicions import Suspicion
 from declarative_ml.report.behaviour import behaviour_note
 from declarative_ml.report.content import (
     ConversionResult,
@@ -82,6 +84,7 @@ def content(context: StepContext) -> ReportContent:
     metrics = context.read("evaluate", "metrics.json")
     split = context.read("split", "split.json")
     resolved = context.read("profile", "features.json")
+    related = context.read("profile", "relations.json")
     with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
         truth, prediction = test["truth"], test["prediction"]
     outcomes = _outcomes(context)
@@ -96,6 +99,8 @@ def content(context: StepContext) -> ReportContent:
         curves=curves(context),
         **_failures(context),
         profile=[ColumnProfile.model_validate(item) for item in context.read("profile", "profile.json")],
+        relations=Relations.model_validate(related["relations"]),
+        suspicions=[Suspicion.model_validate(item) for item in related["suspicions"]],
         features={name: options["type"] for name, options in resolved["features"].items()},
         dropped=resolved["dropped"],
         notes=[

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from declarative_ml.core.errors import DataError
-from declarative_ml.learning import statistics
-from declarative_ml.learning.histograms import histogram, quantile_bins
+from declarative_ml.learning import level_statistics
+from declarative_ml.learning.histograms import histogram, length_histogram, quantile_bins
 from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_texts
 from declarative_ml.learning.moments import Moments
 from declarative_ml.learning.sketches import DistinctCount, Sample
@@ -185,11 +185,58 @@ def test_level_statistics(chunks):
 @pytest.mark.parametrize("limit", ["MAX_LEVELS", "MAX_LEVEL_CHARACTERS"])
 @pytest.mark.parametrize("chunks", [1, 3])
 def test_beyond_the_limit_only_held_levels_are_counted(monkeypatch, limit, chunks):
-    monkeypatch.setattr(statistics, limit, 2)
+    monkeypatch.setattr(level_statistics, limit, 2)
     levels = gather(LevelStatistics, pa.array(["a", "b", "c", "a", "d", "a"]), chunks)
     assert levels.counts == {"a": 3, "b": 1}
     assert levels.truncated
     assert levels.present == 6
+    assert levels.distinct == 4
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_beyond_the_limit_different_texts_are_estimated(monkeypatch, chunks):
+    monkeypatch.setattr(level_statistics, "MAX_LEVELS", 1_000)
+    texts = pa.array([f"text {place % 60_000}" for place in range(90_000)])
+    found = gather(LevelStatistics, texts, chunks)
+    assert len(found.counts) == 1_000
+    assert found.distinct == pytest.approx(60_000, rel=0.03)
+    assert found.distinct == gather(LevelStatistics, texts, 1).distinct
+    first, second = LevelStatistics(), LevelStatistics()
+    first.update(texts[:70_000], hashes_for(70_000))
+    second.update(texts[70_000:], hashes_for(20_000))
+    first.merge(second)
+    assert first.distinct == found.distinct
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 7])
+def test_lengths_of_prose(chunks):
+    texts = [f"a line of several small words and {'more ' * (place % 40)}" for place in range(400)]
+    found = gather(LevelStatistics, pa.array([*texts, None, ""]), chunks)
+    lengths = np.array([len(text) for text in texts])
+    assert found.lengths.tolist() == np.bincount(lengths).tolist()
+    profiler = ColumnProfiler("x", pa.string())
+    profiler.update(pa.array(texts), hashes_for(400))
+    shown = profiler.profile().lengths
+    expected = np.quantile(lengths, np.linspace(0, 1, 21), method="inverted_cdf")
+    assert shown.quantiles == tuple(expected.tolist())
+    assert (shown.edges[0], shown.edges[-1] >= lengths.max() + 0.5) == (lengths.min() - 0.5, True)
+    assert shown.counts == tuple(np.histogram(lengths, shown.edges)[0].tolist())
+
+
+def test_texts_longer_than_any_count_as_the_longest():
+    found = gather(LevelStatistics, pa.array(["x" * 30_000, "y" * 10_000, "z"]))
+    assert (len(found.lengths), found.lengths[10_000], found.lengths[1]) == (10_001, 2, 1)
+    assert found.mean_length == pytest.approx(40_001 / 3)
+
+
+@pytest.mark.parametrize(
+    "lengths", [[5] * 10, [1, 2, 3], [*range(1, 500), 9_000]], ids=["one", "few", "tail"]
+)
+def test_pictures_of_lengths(lengths):
+    edges, counts, quantiles = length_histogram(np.bincount(lengths))
+    assert sum(counts) == len(lengths) and len(counts) <= 20 and len(edges) == len(counts) + 1
+    assert (quantiles[0], quantiles[20]) == (min(lengths), max(lengths))
+    assert edges[-1] < 600
 
 
 def days(year, month, day):

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from declarative_ml.api.leaks import find_leaks
+from declarative_ml.learning.leak_search import Leak, find_leaks
 
 ROWS = 300
 IS_YES = [n % 3 == 0 for n in range(ROWS)]
@@ -22,18 +22,17 @@ TRUTH = ["yes" if yes else "no" for yes in IS_YES]
 )
 def test_a_column_that_tells_the_class(values: list[object], reason: str) -> None:
     table = pa.table({"x": values, "z": [n % 7 for n in range(ROWS)], "y": TRUTH})
-    assert find_leaks(table, "y", ["x", "z", "y"]) == {"x": f"LEAK: {reason}"}
+    assert find_leaks(table, "y", ["x", "z", "y"]) == [Leak(("x",), reason)]
 
 
 def test_columns_that_add_up_to_a_number() -> None:
     a, b = [n * 7919 % 101 for n in range(ROWS)], [n * 104729 % 97 for n in range(ROWS)]
     table = pa.table({"a": a, "b": b, "y": [x + y for x, y in zip(a, b)]})
-    assert find_leaks(table, "y", ["a", "b"]) == dict.fromkeys(
-        "ab", "LEAK: a and b together give the target 'y'"
-    )
+    leak = Leak(("a", "b"), "a and b together give the target 'y'")
+    assert find_leaks(table, "y", ["a", "b"]) == [leak]
 
 
 def test_rows_without_target_do_not_count() -> None:
     table = pa.table({"x": ["a", "b", "a"] * 40, "y": pa.array(["1", "2", None] * 40)})
-    assert list(find_leaks(table, "y", ["x"])) == ["x"]
-    assert find_leaks(table.slice(0, 20), "y", ["x"]) == {}
+    assert [leak.columns for leak in find_leaks(table, "y", ["x"])] == [("x",)]
+    assert find_leaks(table.slice(0, 20), "y", ["x"]) == []
