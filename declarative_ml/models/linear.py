@@ -175,10 +175,11 @@ class _Path:
             self._scale = spread or 1.0
         self._term_columns = train.layout.terms
         basis = _basis(train, context.task)
-        standardised = (context.task, self._offset, self._scale, basis, context.memory)
-        self._train = Problem(train, *standardised)
+        standardised = (context.task, self._offset, self._scale, basis)
+        self._train = Problem(train, *standardised, context.memory)
+        left = None if context.memory is None else context.memory - self._train.kept_bytes
         held_out = validation if context.work is None else None
-        self._validation = None if held_out is None else Problem(held_out, *standardised)
+        self._validation = None if held_out is None else Problem(held_out, *standardised, left)
         width = context.task.width
         self._parameters = np.zeros((self._train.frame.width + 1, width))
         self._best_parameters = self._parameters

@@ -184,6 +184,8 @@ class Problem:
         self._part_rows = part_rows(self.frame.row_bytes)
         held = self._part_rows * self.frame.row_bytes
         self._most_kept = len(data) if memory is None else max(0, memory // held - 1)
+        self.kept_bytes = self._most_kept * held
+        """What kept parts take at most."""
         self._kept: dict[int, Part] = {}
         self.rows, self.outputs = len(data), task.width
         weight = None if data.weight is None else np.asarray(data.weight, dtype=np.float64)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from declarative_ml.learning.dataset import EncodedNames
 
 
+_FILLED_ROWS = 1_024
+
+
 def _layers(state: State) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Weights and biases by layer, the last pair folded into the mean of the K networks, [K*H, width]."""
     count = sum(1 for name in state if name.startswith("weight"))
@@ -37,13 +40,8 @@ def _layers(state: State) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def margins(state: State, scaled: np.ndarray, codes: np.ndarray, activation: str) -> np.ndarray:
     """Margins [N, width] float64 of one block of rows."""
-    clipped = np.clip(np.asarray(scaled, dtype=np.float32), state["low"], state["high"])
-    ramps = (clipped[:, state["ramp_column"]] - state["ramp_start"]) * state["ramp_scale"]
-    parts = [clipped, np.clip(ramps, np.float32(0), np.float32(1))]
-    if codes.shape[1]:
-        parts.append(state["table"][codes + state["offsets"]].reshape(len(codes), -1))
     weights, biases = _layers(state)
-    hidden = _numpy_activation(np.concatenate(parts, axis=1) @ weights[0] + biases[0], activation)
+    hidden = _numpy_activation(_inputs(state, scaled, codes) @ weights[0] + biases[0], activation)
     for weight, bias in zip(weights[1:-1], biases[1:-1]):
         networks = weight.shape[0]
         split = hidden.reshape(len(hidden), networks, -1).transpose(1, 0, 2)
@@ -54,6 +52,22 @@ def margins(state: State, scaled: np.ndarray, codes: np.ndarray, activation: str
         center, spread, low, high = state["scaling"]
         output = np.clip(output * spread + center, low, high)
     return output
+
+
+def _inputs(state: State, scaled: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """What the first layer sees [N, I], filled a few rows at a time: ramps are many."""
+    numbers, ramped = scaled.shape[1], scaled.shape[1] + len(state["ramp_column"])
+    found = np.empty((len(scaled), len(state["weight0"])), dtype=np.float32)
+    for start in range(0, len(scaled), _FILLED_ROWS):
+        rows = slice(start, start + _FILLED_ROWS)
+        clipped = np.clip(np.asarray(scaled[rows], dtype=np.float32), state["low"], state["high"])
+        ramps = (clipped[:, state["ramp_column"]] - state["ramp_start"]) * state["ramp_scale"]
+        found[rows, :numbers] = clipped
+        np.clip(ramps, np.float32(0), np.float32(1), out=found[rows, numbers:ramped])
+        if codes.shape[1]:
+            places = codes[rows] + state["offsets"]
+            found[rows, ramped:] = state["table"][places].reshape(len(places), -1)
+    return found
 
 
 def _numpy_activation(hidden: np.ndarray, activation: str) -> np.ndarray:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 VALIDATION_BLOCK = 16_384
 """Validation rows go through the network in blocks of this many: bounded memory."""
 
+_FILLED_ROWS = 1_024
+"""Rows whose ramps are computed at a time: they are many."""
 EXPANDED_VALUES = 50_000_000
 """Up to this many values (200 MB) the ramps of the training rows are computed once, else batch by batch."""
 
@@ -210,10 +212,14 @@ class Network:
         import torch
 
         fixed = self.tensors
-        scaled = torch.minimum(torch.maximum(scaled, fixed["low"]), fixed["high"])
-        ramps = scaled.index_select(1, fixed["ramp_column"])
-        ramps = ramps.sub_(fixed["ramp_start"]).mul_(fixed["ramp_scale"]).clamp_(0.0, 1.0)
-        return torch.cat([scaled, ramps], dim=1)
+        width = scaled.shape[1]
+        found = torch.empty(len(scaled), width + len(fixed["ramp_column"]))
+        for part, out in zip(scaled.split(_FILLED_ROWS), found.split(_FILLED_ROWS), strict=True):
+            within = torch.minimum(torch.maximum(part, fixed["low"]), fixed["high"])
+            ramps = within.index_select(1, fixed["ramp_column"])
+            out[:, :width] = within
+            out[:, width:] = ramps.sub_(fixed["ramp_start"]).mul_(fixed["ramp_scale"]).clamp_(0.0, 1.0)
+        return found
 
     def state(self, trained: Trained) -> State:
         """Plain arrays, as `mlp_inference` reads them."""

@@ -27,10 +27,19 @@ _OWN = 110 * _MB
 _LIBRARIES = {"train": 200, "mlp": 420, "explain": 420, "verify": 380, "segments": 260, "track": 350}
 """MiB of a step's process before its rows; others have _OTHERS."""
 _OTHERS = 190
-_BLOCKS = {"acquire": 360, "split": 100, "prepare": 330, "profile": 250, "evaluate": 250, "assemble": 90}
+_BLOCKS = {"acquire": 360, "split": 100, "prepare": 330, "profile": 250, "evaluate": 190, "assemble": 90}
 """MiB for blocks of rows and what is learned of them, however many there are."""
-_ROW_BYTES = {"split": 90, "profile": 16, "prepare": 36, "evaluate": 60, "assemble": 24, "segments": 30}
-"""Bytes that grow with each row: its hash, place, part and target."""
+_ROW_BYTES = {
+    "split": 7,
+    "profile": 1,
+    "prepare": 1,
+    "evaluate": 25,
+    "assemble": 8,
+    "segments": 13,
+    "package": 21,
+    "report": 26,
+}
+"""Bytes that grow with each row: its part, and what is said of test rows, a fifth of all."""
 _SECONDS = {"acquire": 0.55, "split": 0.12, "profile": 0.45, "prepare": 0.8, "evaluate": 1.1}
 """For a million cells."""
 _LONGEST_SAMPLE_TEXT = 1 << 14
@@ -183,7 +192,7 @@ def _estimate(step: Step, facts: Facts, ceiling: int | None) -> Estimate:
 def _training(step: Step, facts: Facts, ceiling: int | None) -> Estimate:
     model = step.params["model"]["type"]
     rows = min(facts.fitted, step.params.get("rows") or facts.fitted)
-    beside = 45 * facts.rows  # places, parts, targets
+    beside = facts.rows  # which of them are learned from, and a few answers
     if model in _TREES:
         peak = _OWN + (_LIBRARIES["train"] + 120) * _MB + rows * _tree_row(facts, model)
         values = rows * (facts.raw + facts.codes)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.split import TEST, VALIDATION
+from declarative_ml.steps.split import TRAIN
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-_PIECE = 1 << 20
 
 
 def training_blocks(
@@ -29,24 +28,10 @@ def training_blocks(
 
     from declarative_ml.core.row_hash import hash_places
 
-    places = training_places(context)
+    split = context.inputs["split"]
+    places, part = DiskRows(split / "place.npy"), np.load(split / "part.npy")
     for start, block in found:
         done = start + block.num_rows
         place = places[start:done]
-        rows = np.flatnonzero(place >= 0)
+        rows = np.flatnonzero((place >= 0) & (part[place] == TRAIN))
         yield block.take(pa.array(rows)), hash_places(place[rows]), done / len(places)
-
-
-def training_places(context: StepContext) -> np.ndarray:
-    """For each row of the table its place in the order of the split, int32 or int64; -1 for all others."""
-    import numpy as np
-
-    split = context.inputs["split"]
-    order, part = np.load(split / "order.npy"), np.load(split / "part.npy")
-    rows = context.read("table", "info.json")["rows"]
-    places = np.full(rows, -1, dtype=np.int32 if rows < 2**31 else np.int64)
-    for start in range(0, len(order), _PIECE):
-        of = part[start : start + _PIECE]
-        taken = np.flatnonzero((of != TEST) & (of != VALIDATION))
-        places[order[start : start + _PIECE][taken]] = taken + start
-    return places

@@ -104,6 +104,25 @@ def test_the_plan_says_how_many_rows_trees_learn_from(
     assert "rows" not in held["baseline.train"].params
 
 
+def test_trials_learn_from_as_many_rows_as_fits(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("declarative_ml.planner.estimate._TREES", {"lightgbm": (1, 400_000)})
+    monkeypatch.setattr("declarative_ml.planner.estimate._ROUND", 100)
+    plan = make_plan(
+        spec_over(table, tmp_path, model="lightgbm", tune={"trials": 2}, resources={"memory": "1Gi"})
+    )
+    fit, trial = plan["train.lightgbm.final"], plan["tune.lightgbm.trial1"]
+    assert trial.params["rows"] == fit.params["rows"]
+    assert f"of the rows, {fit.params['rows']:,} at most" in trial.title
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_twenty_million_rows_are_not_refused_one_gibibyte(model: str, table: Path, tmp_path: Path) -> None:
+    plan = make_plan(spec_over(table, tmp_path, model=model))
+    assert too_little(estimates(plan, facts_of(20_000_000), 1 << 30), 1 << 30) is None
+
+
 def test_memory_grows_with_rows_only_where_it_has_to(table: Path, tmp_path: Path) -> None:
     plan = make_plan(spec_over(table, tmp_path, model="linear"))
     few, many = (estimates(plan, facts_of(rows), 1 << 30) for rows in (1_000_000, 2_000_000))

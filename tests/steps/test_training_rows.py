@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,21 +12,18 @@ import pyarrow as pa
 from declarative_ml.learning.sketches import Sample
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
-from declarative_ml.steps.training_rows import training_blocks, training_places
+from declarative_ml.steps.training_rows import training_blocks
 
 ROWS = 12_000
 
 
 def artifacts(folder: Path, order: np.ndarray, part: np.ndarray, rows: int) -> StepContext:
     folder.mkdir()
-    np.save(folder / "order.npy", order)
+    place = np.full(rows, -1)
+    place[order] = np.arange(len(order))
+    np.save(folder / "place.npy", place)
     np.save(folder / "part.npy", part.astype(np.uint8))
-    (folder / "info.json").write_text(json.dumps({"rows": rows}))
-
-    def read(role: str, name: str) -> Any:
-        return json.loads((folder / name).read_text())
-
-    return cast(StepContext, SimpleNamespace(inputs={"split": folder, "table": folder}, read=read))
+    return cast(StepContext, SimpleNamespace(inputs={"split": folder}))
 
 
 def blocks(values: np.ndarray, size: int) -> list[tuple[int, pa.RecordBatch]]:
@@ -40,7 +36,6 @@ def blocks(values: np.ndarray, size: int) -> list[tuple[int, pa.RecordBatch]]:
 def test_only_training_rows_at_their_places_in_the_split(tmp_path: Path) -> None:
     order, part = np.array([4, 0, 2, 5, 1]), np.array([TRAIN, TEST, TRAIN, VALIDATION, TRAIN])
     context = artifacts(tmp_path / "a", order, part, rows=7)
-    assert training_places(context).tolist() == [-1, 4, 2, -1, 0, -1, -1]
     found = list(training_blocks(context, blocks(np.arange(7), 3)))
     assert [batch.column("x").to_pylist() for batch, _, _ in found] == [[1, 2], [4], []]
     assert [done for _, _, done in found] == [3 / 7, 6 / 7, 1.0]
