@@ -11,6 +11,7 @@ from declarative_ml.core.atomic import write_text
 from declarative_ml.core.errors import UsageError
 from declarative_ml.deployers import DEPLOYERS
 from declarative_ml.deployers.base import Deployer, Object, Release, Rendered
+from declarative_ml.deployers.manifests.chart import chart_files
 from declarative_ml.deployers.manifests.lint import lint
 from declarative_ml.deployers.manifests.order import in_order
 from declarative_ml.deployers.manifests.overlays import base_files, overlay_files
@@ -116,16 +117,27 @@ def as_text(parts: Sequence[Part]) -> str:
 
 
 def write(
-    folder: Path, loaded: LoadedSpec, parts: Sequence[Part], *, to: str | None = None, only: str | None = None
+    folder: Path,
+    loaded: LoadedSpec,
+    parts: Sequence[Part],
+    *,
+    to: str | None = None,
+    only: str | None = None,
+    helm: bool = False,
 ) -> list[Path]:
     """Write what is rendered below `folder`, and return the paths.
 
     Objects become a base for kustomize in `base/`, and each profile of the spec that changes them a variant
     in `overlays/PROFILE/`; with a profile chosen there is one folder only, because that is what was asked
-    for. Other files stand below `folder` by their own names. What lies there under other names stays.
+    for. With `helm` they become a chart instead. Other files stand below `folder` by their own names. What
+    lies there under other names stays.
     """
     objects, texts = objects_of(parts), files_of(parts)
-    if objects:
+    if helm:
+        if not objects:
+            raise UsageError("a chart holds objects, and no object is rendered", hint="leave out --helm")
+        texts |= chart_files(parts[0].release, objects)
+    elif objects:
         texts |= {f"base/{name}": text for name, text in base_files(objects).items()}
         if loaded.profile is None:
             texts |= _overlays(loaded, objects, to=to, only=only)

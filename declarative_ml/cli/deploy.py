@@ -33,6 +33,7 @@ def _action(name: str, help: str) -> Callable[[Callable[..., None]], Callable[..
 @spec_argument
 @click.option("--to", "target", metavar="TARGET", help="Where to, whatever the spec says: kubernetes, …")
 @click.option("--render", "folder", metavar="DIR", help="Write files below DIR; default: print them.")
+@click.option("--helm", is_flag=True, help="With --render: a chart for Helm, not a base for kustomize.")
 @_action("apply", "Bring the cluster to what is rendered, and wait for it.")
 @_action("diff", "What --apply would change; exit code 8 where there is anything.")
 @_action("delete", "Delete what was applied; volumes and namespaces stay.")
@@ -52,6 +53,7 @@ def command(
     spec: str,
     target: str | None,
     folder: str | None,
+    helm: bool,
     action: str | None,
     only: str | None,
     force_conflicts: bool,
@@ -73,8 +75,10 @@ def command(
     loaded = load(spec, profile=profile, overrides=overrides)
     show_warnings(loaded.problems, quiet=quiet)
     parts = parts_of(loaded, to=target, only=only)
+    if helm and folder is None:
+        raise UsageError("--helm says what --render writes", hint="add --render DIR")
     if folder is not None:
-        for path in write(Path(folder), loaded, parts, to=target, only=only):
+        for path in write(Path(folder), loaded, parts, to=target, only=only, helm=helm):
             if not quiet:
                 click.echo(path, err=True)
     if action is None:
