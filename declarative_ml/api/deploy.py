@@ -18,6 +18,7 @@ from declarative_ml.deployers.manifests.overlays import base_files, overlay_file
 from declarative_ml.deployers.manifests.patching import patched
 from declarative_ml.deployers.manifests.text import as_documents
 from declarative_ml.spec.deploy import WORK
+from declarative_ml.spec.dump import spec_digest
 from declarative_ml.spec.load import LoadedSpec, load_spec
 from declarative_ml.spec.release import release_of
 
@@ -60,9 +61,15 @@ def parts_of(loaded: LoadedSpec, *, to: str | None = None, only: str | None = No
     for each in deployers.values():
         mine = release.only(**{name: able.get(name) == each for name in WORKLOADS})
         if each.needs_plan(mine):
-            mine = replace(mine, plan=make_plan(loaded))
+            mine = replace(mine, plan=make_plan(_where_it_trains(loaded)))
         found.append(Part(each, mine))
     return found
+
+
+def _where_it_trains(loaded: LoadedSpec) -> LoadedSpec:
+    """The spec as targets are handed it: a run of it there has the steps of this plan, with their keys."""
+    spec = loaded.spec.model_copy(update={"deploy": None})
+    return replace(loaded, spec=spec, digest=spec_digest(spec))
 
 
 def _deployer(chosen: Deployer, to: str | None) -> Deployer:

@@ -14,6 +14,7 @@ from releases import section
 from declarative_ml.api.deploy import load, parts_of, write
 from declarative_ml.api.planning import make_plan
 from declarative_ml.api.workspace import Workspace
+from declarative_ml.graph.plan import Plan
 from declarative_ml.spec.load import load_spec
 
 AIRFLOW = os.environ.get("DML_AIRFLOW_PYTHON", "")
@@ -64,7 +65,10 @@ def test_the_dag_has_every_step(operator: str, flowers: Callable[..., Path], tmp
     names = {path.name for path in (tmp_path / "dags").iterdir()}
     if operator == "bash":
         assert names == {"flowers.py", "flowers"}
-        assert {path.name for path in (tmp_path / "dags/flowers").iterdir()} == {"plan.json", "spec.yaml"}
+        own = tmp_path / "dags" / "flowers"
+        assert {path.name for path in own.iterdir()} == {"plan.json", "spec.yaml"}
+        sent = Plan.model_validate_json((own / "plan.json").read_text())
+        assert sent == make_plan(load_spec(own / "spec.yaml")), "the last task finds what the steps have made"
     else:
         assert names > {"flowers.py"}
 
@@ -115,3 +119,4 @@ def test_airflow_runs_it_by_bash(flowers: Callable[..., Path], tmp_path: Path) -
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     (run,) = Workspace(tmp_path / "store").runs()
     assert run.status == "ok" and (run.folder / "bundle/model.onnx").is_file()
+    assert {step["status"] for step in run.record["result"]["steps"]} == {"cached"}

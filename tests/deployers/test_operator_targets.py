@@ -87,7 +87,7 @@ def test_triton_and_its_storage_belong_together(to: dict[str, Any], flowers: Cal
     assert "'storage_uri' belongs to 'runtime: triton'" in caught.value.problems[0].message
 
 
-def test_argo_has_the_graph_of_the_plan(flowers: Callable[..., Path]) -> None:
+def test_argo_has_the_graph_of_the_plan(flowers: Callable[..., Path], tmp_path: Path) -> None:
     train = {"pod": POD, "retries": 3}
     spec = flowers(
         model={"type": "ensemble", "members": ["linear", {"type": "lightgbm", "rounds": 5}]},
@@ -113,7 +113,9 @@ def test_argo_has_the_graph_of_the_plan(flowers: Callable[..., Path]) -> None:
     assert body["templates"][1]["retryStrategy"]["limit"] == "3"
     assert body["podPriorityClassName"] == "high"
     assert json.loads(body["podSpecPatch"])["runtimeClassName"] == "gvisor"
-    assert Plan.model_validate_json(of_kind(found, "ConfigMap")["data"]["plan.json"]) == plan
+    sent = of_kind(found, "ConfigMap")["data"]
+    (tmp_path / "spec.yaml").write_text(sent["spec.yaml"])
+    assert Plan.model_validate_json(sent["plan.json"]) == make_plan(load_spec(tmp_path / "spec.yaml"))
     rules = of_kind(found, "Role")["rules"]
     assert rules == [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}

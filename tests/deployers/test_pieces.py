@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployed import IMAGE, MINIMAL, of_kind, render
+from deployed import IMAGE, MINIMAL, STEPS, containers, of_kind, render
 
 from declarative_ml.core.errors import SpecError, UsageError
 from declarative_ml.deployers.base import Patch
@@ -171,3 +171,9 @@ def test_fields_of_every_pod() -> None:
 def test_a_bad_deploy_section_is_not_rendered() -> None:
     with pytest.raises(SpecError):
         render(MINIMAL.replace(":1.4.0", ":latest"))
+
+
+def test_the_last_job_of_a_wide_plan_asks_nothing_anew() -> None:
+    arguments = [each["args"] for job in of_kind(render(STEPS), "Job") for _, each in containers([job])]
+    assert [each[2:] for each in arguments if each[0] == "run"] == [["--collect", "--store", "/store"]]
+    assert all("--wait" in each for each in arguments if each[0] == "step")

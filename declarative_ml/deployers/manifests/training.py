@@ -70,9 +70,10 @@ def training_jobs(release: Release) -> list[Object]:
     if workload.parallel == "none":
         return [jobs.job(release, whole)]
     steps = [step.id for step in release.plan.ordered()] if release.plan is not None else []
+    collecting = training_pod(release, "run", f"{CONFIG}/{SPEC_FILE}", "--collect", "--store", STORE)
     return [
         *(jobs.job(release, step_pod(release, step), step) for step in steps),
-        _last_job(release, whole, steps),
+        _last_job(release, collecting, steps),
     ]
 
 
