@@ -28,7 +28,7 @@ from declarative_ml.trackers.base import KEY_TAG, Tracker
 _READ_AT_ONCE = 256 << 20
 """Larger files are not read to see whether something is cached: a plan is there at once."""
 CHECK, LAST_ROWS = "check", "rows.json"
-"""The step of the data contract, and what it keeps of the rows (steps.last_rows)."""
+"""The kind of the steps of the data contract, and what they keep of the rows (steps.last_rows)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,13 @@ def make_plan(loaded: LoadedSpec, workspace: Workspace | None = None, facts: Fac
     folder = loaded.path.resolve().parent
     plan = build_plan(loaded.spec, spec_digest=loaded.digest, folder=folder, most_rows=most)
     contract = loaded.spec.data.checks
-    if workspace is None or contract is None or not contract.compares:
+    if workspace is None or contract is None or not any(part.compares for part in contract.parts().values()):
         return plan
-    last = _last_rows(workspace, loaded)
-    return plan if last is None else _comparing(plan, last)
+    run = workspace.latest(loaded.path, loaded.spec.name)
+    digests = {} if run is None else run.record["digests"]
+    return plan.model_copy(
+        update={"steps": tuple(_comparing(each, digests, workspace) for each in plan.steps)}
+    )
 
 
 def require_memory(loaded: LoadedSpec, plan: Plan) -> None:
@@ -76,29 +79,17 @@ def require_memory(loaded: LoadedSpec, plan: Plan) -> None:
         raise too_little_memory(str(loaded.path), given, facts.rows, step, needed)
 
 
-def _last_rows(workspace: Workspace, loaded: LoadedSpec) -> dict[str, Any] | None:
-    """What the rows of the last good run of the spec were like, if that run kept it."""
-    run = workspace.latest(loaded.path, loaded.spec.name)
-    digest = None if run is None else run.record["digests"].get(CHECK)
-    if digest is None:
-        return None
+def _comparing(step: Step, digests: Mapping[str, str], workspace: Workspace) -> Step:
+    """A check that compares with the rows of the last good run, by what they were like, not by which run had
+    them. `digests` are those of that run's artifacts; other steps, and checks that it had not, stay."""
+    if step.kind != CHECK or step.id not in digests:
+        return step
     try:
-        rows: dict[str, Any] = read_json(workspace.store.path(digest) / LAST_ROWS)
+        last: dict[str, Any] = read_json(workspace.store.path(digests[step.id]) / LAST_ROWS)
     except (OSError, ValueError):
-        return None  # it asked for no comparison, or the store was swept
-    return rows
-
-
-def _comparing(plan: Plan, last: dict[str, Any]) -> Plan:
-    """The plan whose check compares with `last`: by what these rows were like, not by which run had them."""
-
-    def told(step: Step) -> Step:
-        if step.kind != CHECK:
-            return step
-        params = {**step.params, "last": digest_json(last)}
-        return step.model_copy(update={"params": params, "outside": {**step.outside, "last": last}})
-
-    return plan.model_copy(update={"steps": tuple(map(told, plan.steps))})
+        return step  # it asked for no comparison, or the store was swept
+    params = {**step.params, "last": digest_json(last)}
+    return step.model_copy(update={"params": params, "outside": {**step.outside, "last": last}})
 
 
 def inspect_spec(loaded: LoadedSpec, store: str | None = None) -> tuple[Plan, list[StepState]]:

@@ -14,7 +14,7 @@ from declarative_ml.formats.conversion import RESULT
 from declarative_ml.graph.plan import Plan
 from declarative_ml.spec.run_lock import BUNDLE_LOCK, RunLock, lock_to_yaml
 from declarative_ml.steps.behave import OUTCOMES
-from declarative_ml.steps.check import CHECKS
+from declarative_ml.steps.check import CHECKS, is_check
 from declarative_ml.steps.context import skip_reason
 from declarative_ml.steps.segments import FILE as SEGMENTS
 from declarative_ml.steps.verdict import JUDGES, read_verdict
@@ -114,8 +114,8 @@ def _judged(artifacts: Artifacts) -> dict[str, Any]:
         suspicions := read_json(artifacts["profile"] / "relations.json")["suspicions"]
     ):
         found["suspicions"] = suspicions
-    if "check" in artifacts:
-        found["checks"] = read_json(artifacts["check"] / CHECKS)["checks"]
+    if checks := [folder for step, folder in artifacts.items() if is_check(step)]:
+        found["checks"] = [item for folder in checks for item in read_json(folder / CHECKS)["checks"]]
     if "behave" in artifacts:
         outcomes = read_json(artifacts["behave"] / OUTCOMES)
         found["tests"] = [{name: item[name] for name in item if name != "cases"} for item in outcomes]

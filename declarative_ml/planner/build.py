@@ -157,8 +157,7 @@ class _Builder:
         steps = [evaluate]
         shown = {"evaluate": "evaluate"}
         told = training.curves() | training.tuned()
-        if spec.data.checks is not None:
-            told["check"] = "check"
+        told |= {step.id: step.id for step in self.rows.checks}
         gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
         steps += gates
         if spec.tests:

@@ -53,10 +53,10 @@ class Rows:
         """All of them, in the order of the flow."""
         data, tables = self.spec.data, self._tables
         steps = [self._acquire(table) for table in tables]
-        checked: tuple[str, ...] = ()
-        if data.checks is not None:
-            steps.append(_check(data.checks, f"acquire.{tables[0]}"))
-            checked = (steps[-1].id,)
+        checks = self.checks
+        before = [step for step in checks if step.inputs["table"] != "sql"]
+        checked = tuple(step.id for step in before)
+        steps += before
         if data.sql is not None:
             steps.append(
                 Step(
@@ -69,7 +69,17 @@ class Rows:
                     libraries=("duckdb", *_ARROW),
                 )
             )
-        return [*steps, self._split(checked)]
+        behind = [step for step in checks if step.inputs["table"] == "sql"]
+        return [*steps, *behind, self._split((*checked, *(step.id for step in behind)))]
+
+    @property
+    def checks(self) -> list[Step]:
+        """What holds the rows of each table against the data contract, if there is one."""
+        contract = self.spec.data.checks
+        parts = {} if contract is None else contract.parts()
+        acquired = {f"sources.{table}": f"acquire.{table}" for table in self._tables}
+        tables = {"": f"acquire.{self._tables[0]}", "table": "sql", **acquired}
+        return [_check(checks, part, tables[part]) for part, checks in parts.items()]
 
     def _split(self, checked: tuple[str, ...]) -> Step:
         return Step(
@@ -131,14 +141,16 @@ class Rows:
         )
 
 
-def _check(contract: Checks, table: str) -> Step:
-    """Hold the rows of the step `table` against the data contract. The steps behind it wait for it; what they
-    make does not depend on what the contract says."""
+def _check(contract: Checks, part: str, table: str) -> Step:
+    """Hold the rows of the step `table` against a part of the data contract. The steps behind it wait for it;
+    what they make does not depend on what the contract says."""
+    of = {"table": " that data.sql gives"}.get(part, f" of {part.removeprefix('sources.')}" if part else "")
+    params = {"checks": contract.model_dump(mode="json", exclude_defaults=True)}
     return Step(
-        id="check",
+        id=f"check.{part}" if part else "check",
         kind="check",
-        title="Hold the rows against the data contract",
-        params={"checks": contract.model_dump(mode="json", exclude_defaults=True)},
+        title=f"Hold the rows{of} against the data contract",
+        params=params | ({"part": part} if part else {}),
         inputs={"table": table},
         libraries=("duckdb", *_ARROW),
         always=contract.asks_clock,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _NAMED = 20
-"""Unknown columns that an error names."""
+"""Absent or unknown columns that an error names."""
 _LONGEST = 80
 """Characters of a value that an error repeats."""
 
@@ -309,8 +309,9 @@ def _check_session(session: Any, bundle: Bundle) -> None:
 
 def missing_columns(absent: Sequence[str], where: str, extra: Sequence[str] = ()) -> DataError:
     """The error for columns that the model needs and `where` lacks; `extra` are candidates for typos."""
+    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
     return DataError(
-        f"{where} lacks the column(s) {', '.join(map(repr, absent))}",
+        f"{where} lacks the column(s) {', '.join(map(repr, absent[:_NAMED]))}{more}",
         hint=_nearest(extra, absent) or "Send null where a value is not known.",
     )
 

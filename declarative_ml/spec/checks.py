@@ -46,6 +46,7 @@ def check_spec(spec: Spec, positions: Positions) -> list[Problem]:
         _task,
         _roles,
         _features,
+        _contract,
         _split,
         _model,
         _monotone,
@@ -216,6 +217,24 @@ def _held_out(spec: Spec, report: Report) -> Iterator[Problem]:
         if getattr(spec.model, cap, None) is not None:
             message = f"{cap} chooses candidates by held-out rows, and the split has none"
             yield report.value("DML107", ("model", cap), message, hint)
+
+
+def _contract(spec: Spec, report: Report) -> Iterator[Problem]:
+    """Parts of the data contract are of tables that there are."""
+    data, path = spec.data, ("data", "checks")
+    if data.checks is None:
+        return
+    for name in data.checks.sources:
+        if name not in data.sources:
+            known = f"there are: {', '.join(data.sources)}" if data.sources else "delete 'sources' here"
+            message = f"data.sources has no '{name}' to check" if data.sources else "there is one source"
+            yield report.key("DML018", (*path, "sources", name), message, known)
+    if data.sources and "" in data.checks.parts():
+        hint = "write sources: {NAME: …} under checks, and table: … for the rows that sql gives"
+        yield report.key("DML018", path, "there are several sources, each with checks of its own", hint)
+    if data.checks.table is not None and data.sql is None:
+        hint = "write its checks directly under 'checks'"
+        yield report.key("DML018", (*path, "table"), "checks.table is of what sql gives; there is none", hint)
 
 
 def _others(spec: Spec, report: Report) -> Iterator[Problem]:

@@ -127,11 +127,11 @@ class RuleCheck(_Check):
     holds: str = Field(min_length=1, description="SQL condition; a row where it is unknown keeps it")
 
 
-class Checks(Section):
-    """The data contract: held by the rows of `data.source`, before `sql` and `split`."""
+class TableChecks(Section):
+    """What the rows of one table have to be."""
 
     rows: RowsCheck = Field(default=RowsCheck(), description="The table as a whole")
-    columns: dict[str, ColumnCheck] = Field(default_factory=dict, description="By column of the source")
+    columns: dict[str, ColumnCheck] = Field(default_factory=dict, description="By column of the table")
     others: Literal["allow", "warn", "refuse"] = Field(
         default="allow", description="What of columns that `columns` does not name"
     )
@@ -140,6 +140,17 @@ class Checks(Section):
     )
     drift: DriftCheck | None = Field(
         default=None, description="Of every column that has no `drift` of its own; absent: of none"
+    )
+
+
+class Checks(TableChecks):
+    """The data contract: held by the rows of `data.source` before `sql` and `split`, or by several tables."""
+
+    sources: dict[str, TableChecks] = Field(
+        default_factory=dict, description="By name of one of `data.sources`: what its rows have to be"
+    )
+    table: TableChecks | None = Field(
+        default=None, description="What the rows have to be that `data.sql` gives; looked at before `split`"
     )
     as_of: str | None = Field(
         default=None, description="The moment (UTC) that `freshness` counts back from; absent: now"
@@ -154,6 +165,16 @@ class Checks(Section):
         except ValueError:
             pass
         raise ValueError(f"'{value}' is no moment such as 2024-12-31 or 2024-12-31T08:00")
+
+    def parts(self) -> dict[str, Checks]:
+        """What is asked of each table: `` of the source, `sources.NAME` of one of several, `table` of what
+        `sql` gives. Each is a contract of that table alone."""
+        own = self.model_copy(update={"sources": {}, "table": None})
+        found = {} if (self.sources or self.table) and own == Checks(as_of=self.as_of) else {"": own}
+        others = {f"sources.{name}": checks for name, checks in self.sources.items()}
+        if self.table is not None:
+            others["table"] = self.table
+        return found | {name: Checks(as_of=self.as_of, **dict(checks)) for name, checks in others.items()}
 
     @property
     def asks_clock(self) -> bool:

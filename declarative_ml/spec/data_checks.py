@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from declarative_ml.core.errors import DataError, DmlError, Problem
 from declarative_ml.sources.base import Source
-from declarative_ml.spec.contract import Checks
+from declarative_ml.spec.contract import Checks, TableChecks
 from declarative_ml.spec.deploy_faults import is_elsewhere
 from declarative_ml.spec.document import ColumnSplit, FilesSplit, GroupSplit, Spec, TimeSplit
 from declarative_ml.spec.first_rows import doubts
@@ -40,8 +40,7 @@ def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> lis
         main = [(("data", "source"), spec.data.source)]
     headers = [_columns(source, path) for path, source in main]
     columns = list(dict.fromkeys(name for header in headers for name in header))
-    checked = [("data", "checks", "columns", name) for name in (spec.data.checks or Checks()).columns]
-    problems = [report.column(path, path[-1], columns) for path in checked if path[-1] not in columns]
+    problems = _checked_columns(spec, headers, report)
     if spec.data.sql is not None:
         return problems + _unknown_to_sql(spec, columns, spec.data.sql, report) + _answer_files(spec, report)
     problems += [report.column(path, name, columns) for path, name in _named(spec) if name not in columns]
@@ -51,6 +50,25 @@ def check_data(spec: Spec, positions: Positions, *, remote: bool = False) -> lis
     absent = [*absent_champion(spec), *absent_bundles(spec)]
     problems += [report.value("DML202", each.path, each.message, each.hint) for each in absent]
     return problems + _other_files(spec, report) + _answer_files(spec, report)
+
+
+def _checked_columns(spec: Spec, headers: list[list[str]], report: Report) -> list[Problem]:
+    """Columns that the contract names and their source lacks."""
+    contract = spec.data.checks or Checks()
+    tables: dict[Path, tuple[TableChecks, list[str]]] = {("data", "checks"): (contract, headers[0])}
+    if spec.data.sources:
+        known = dict(zip(spec.data.sources, headers))
+        tables = {
+            ("data", "checks", "sources", name): (checks, known[name])
+            for name, checks in contract.sources.items()
+            if name in known
+        }
+    return [
+        report.column((*path, "columns", name), name, columns)
+        for path, (checks, columns) in tables.items()
+        for name in checks.columns
+        if name not in columns
+    ]
 
 
 class _UnreadableSource(DataError):
@@ -118,7 +136,10 @@ def _named(spec: Spec) -> Iterator[tuple[Path, str]]:
 def _unknown_to_sql(spec: Spec, columns: list[str], sql: str, report: Report) -> list[Problem]:
     words = sql.lower()
     found = []
-    for path, name in _named(spec):
+    contract = spec.data.checks
+    table = {} if contract is None or contract.table is None else contract.table.columns
+    checked: list[tuple[Path, str]] = [(("data", "checks", "table", "columns", name), name) for name in table]
+    for path, name in [*_named(spec), *checked]:
         if name not in columns and name.lower() not in words:
             message = f"neither the sources nor data.sql mention a column '{name}'"
             found.append(report.warning("DML201", path, message, near_column(name, columns)))

@@ -160,7 +160,7 @@ class Data(Section):
     sources: dict[str, AnySource] = Field(default_factory=dict, description="Several, joined by sql")
     missing: tuple[str, ...] = Field(default=DEFAULT_MISSING, description="Spellings of a missing value")
     checks: Checks | None = Field(
-        default=None, description="What the rows of `source` have to be; looked at before `sql` and `split`"
+        default=None, description="What the rows have to be; looked at before `sql` and `split`"
     )
     sql: str | None = Field(default=None, description="SELECT over the sources; runs in the embedded engine")
     split: AnySplit = Field(
@@ -174,8 +174,6 @@ class Data(Section):
             raise ValueError("give either 'source' or 'sources'")
         if self.sources and self.sql is None:
             raise ValueError("several sources need 'sql' that joins them")
-        if self.sources and self.checks is not None:
-            raise ValueError("'checks' are of one 'source'")
         return self
 
 

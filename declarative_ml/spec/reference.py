@@ -72,7 +72,8 @@ def _sections(definitions: dict[str, Schema]) -> list[_Section]:
     found += [
         _Section(name, f"data.split: method {name.removesuffix('Split').lower()}", 3) for name in _SPLITS
     ]
-    found += [_Section("Checks", "data.checks", 3), _Section("RowsCheck", "data.checks.rows", 3)]
+    found += [_Section("Checks", "data.checks", 3), _Section("TableChecks", "data.checks.table", 3)]
+    found += [_Section("RowsCheck", "data.checks.rows", 3)]
     found += [
         _Section("ColumnCheck", "data.checks.columns", 3),
         _Section("RuleCheck", "data.checks.rules", 3),

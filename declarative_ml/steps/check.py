@@ -43,11 +43,17 @@ def run(context: StepContext) -> None:
         rows = profile_rows(contract, folder)
         write_json(context.out / ROWS, rows)
         report = report.with_findings(compare_rows(contract, rows, context.step.outside.get("last")))
+    report = report.of(context.params.get("part", ""))
     write_json(context.out / CHECKS, report.as_dict())
     if report.violations:
         raise ContractViolated(report)
     said = f"{len(report.findings)} checks hold" if not report.warnings else _warned(report)
     context.progress(1.0, said)
+
+
+def is_check(step: str) -> bool:
+    """Whether a step, by its id, is one of these."""
+    return step.partition(".")[0] == "check"
 
 
 def _now(contract: Checks, context: StepContext) -> datetime:
@@ -62,9 +68,10 @@ def _now(contract: Checks, context: StepContext) -> datetime:
 
 def check_results(context: StepContext) -> list[CheckResult]:
     """For the report: how the data did at its contract; nothing where there is none."""
-    if "check" not in context.inputs:
-        return []
-    findings = [Finding.model_validate(item) for item in context.read("check", CHECKS)["checks"]]
+    steps = [name for name in context.inputs if is_check(name)]
+    findings = [
+        Finding.model_validate(item) for name in steps for item in context.read(name, CHECKS)["checks"]
+    ]
     return [
         CheckResult(
             check=item.check,

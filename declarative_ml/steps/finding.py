@@ -70,6 +70,13 @@ class ContractReport:
         """The report with further findings."""
         return ContractReport(self.rows, (*self.findings, *more))
 
+    def of(self, part: str) -> ContractReport:
+        """The report with the part of the contract in front of each check: `sources.orders`, or none."""
+        if not part:
+            return self
+        named = (item.model_copy(update={"check": f"{part}.{item.check}"}) for item in self.findings)
+        return ContractReport(self.rows, tuple(named))
+
     def as_dict(self) -> dict[str, Any]:
         """The object of checks.json."""
         return {"rows": self.rows, "checks": [item.model_dump(mode="json") for item in self.findings]}

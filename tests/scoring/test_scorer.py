@@ -8,7 +8,7 @@ import pytest
 
 from declarative_ml.core.errors import DataError
 from declarative_ml.scoring import scorer as scorer_module
-from declarative_ml.scoring.scorer import Scorer, Unfit
+from declarative_ml.scoring.scorer import Scorer, Unfit, missing_columns
 from declarative_ml.store.bundle import Bundle, write_bundle
 
 ROWS = [
@@ -257,3 +257,8 @@ def test_scoring_and_explaining_need_onnxruntime_and_numpy_only(binary_bundle, t
     )
     assert run.stderr == ""
     assert run.stdout.split() == ["yes", "yes", "no", "no", "no", "exact"]
+
+
+def test_of_many_absent_columns_some_are_named():
+    message = missing_columns([f"c{number}" for number in range(256)], "row 1").message
+    assert message.endswith("'c18', 'c19' and 236 more")
