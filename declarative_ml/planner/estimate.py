@@ -46,7 +46,7 @@ _LONGEST_SAMPLE_TEXT = 1 << 14
 _FITTED = 0.8
 """The share of rows that models see, where the split does not say."""
 _TREES = {"lightgbm": (1, 110), "xgboost": (12, 60), "extra_trees": (12, 100)}
-"""Bytes of a row: for each value of it, and beside. The values' are as benchmarks/tree_memory.py measures them."""
+"""Bytes of a row: for each value of it (benchmarks/tree_memory.py measures them), and beside."""
 _ROUND = 10_000
 _KEPT = 0.6
 """What kept parts of `linear` take, of what their texts may hold at most."""
