@@ -38,6 +38,7 @@ from declarative_ml.api.lifecycle import (
     serve,
     test,
 )
+from declarative_ml.api.upkeep import doctor, migrate, schema, templates
 from declarative_ml.core.errors import (
     DataError,
     DmlError,
@@ -52,8 +53,6 @@ from declarative_ml.core.errors import (
 if TYPE_CHECKING:
     from declarative_ml.api.annotate import LabelTasks
     from declarative_ml.api.convert import FormatState
-    from declarative_ml.api.doctor import Check
-    from declarative_ml.api.migrate import MigratedSpec
     from declarative_ml.api.workspace import Workspace
     from declarative_ml.formats.conversion import Conversion
     from declarative_ml.spec.load import Lock
@@ -293,48 +292,11 @@ def why(step: str, spec: AnySpec = SPEC, *, store: str | Path | None = None) -> 
     return {each.id: f"{each.status}: {found.why[each.id]}" for each in found.steps if each.id in wanted}
 
 
-def migrate(path: str | Path = SPEC, *, write: bool = False) -> MigratedSpec:
-    """A spec in the current version of the format; `diff()` shows the change, `write` writes it."""
-    from declarative_ml.api.migrate import migrate_specs, write_migrated
-
-    (found,) = migrate_specs([Path(path)])
-    if write and found.changes:
-        write_migrated(found)
-    return found
-
-
-def schema(name: str = "spec") -> dict[str, Any]:
-    """The JSON Schema of a `spec`, a `plan` or a `bundle`. Raises UsageError for another name."""
-    import json
-
-    from declarative_ml.spec.schema import schema_text
-
-    names = ("spec", "plan", "bundle")
-    if name not in names:
-        raise UsageError(f"there is no schema {name!r}", hint=f"there are {', '.join(names)}")
-    found: dict[str, Any] = json.loads(schema_text(name))
-    return found
-
-
-def templates(folder: str | Path = ".") -> list[dict[str, Any]]:
-    """The templates that come with the package and those in `folder`/specs: name, about, params."""
-    from declarative_ml.api.templates import describe, known
-
-    return [describe(name, Path(folder)) for name in known(Path(folder))]
-
-
 def gc(keep: int = 5, spec: AnySpec = SPEC, *, store: str | Path | None = None) -> tuple[int, int]:
     """Delete from the store what the `keep` newest runs do not need. Returns (artifacts, bytes) deleted."""
     from declarative_ml.api.gc import collect_garbage
 
     return collect_garbage(_workspace(_path(spec), store), keep)
-
-
-def doctor() -> list[Check]:
-    """What works on this machine: libraries, processors, disk, file locks."""
-    from declarative_ml.api.doctor import examine
-
-    return examine()
 
 
 def _spec(spec: AnySpec, *, data: bool = True) -> Spec:

@@ -10,8 +10,9 @@ import numpy as np
 
 from declarative_ml.core.arrow_types import as_mask, cast_or_none, text_buffers
 from declarative_ml.core.dates import iso_moments, parse_dates
-from declarative_ml.core.edges import bytes_table, first_two
+from declarative_ml.core.edges import first_two
 from declarative_ml.core.grammar import ISO_DATE, MONTHS, TIME, either_case, literal
+from declarative_ml.sources.openings import BOOLEAN_OPENS, DATE_OPENS, NUMBER_OPENS, Opening, promising
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,31 +50,6 @@ _BOOLEAN = f"^(?:{either_case('true|false')})$"
 _ZONE = "(?:[Zz]|:[0-9]{2}.*[+-][0-9]{2}:?[0-9]{2})$"
 _AHEAD = "[+-](?:[0-9]{2}:?[0-9]*[1-9]|[0-9]*[1-9][0-9]*:?[0-9]{2})$"
 """A zone that is not UTC's own, +00:00."""
-_ABROAD = bytes(range(128, 256))
-"""Bytes of signs outside ASCII."""
-_DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-Opening = tuple[np.ndarray, np.ndarray]
-"""Tables [256] of the first and of the second byte of a text."""
-_NUMBER_OPENS: tuple[Opening, ...] = (
-    (bytes_table(_DIGITS + b"+-.,$ " + _ABROAD), bytes_table(range(256))),
-    (bytes_table(_CAPITALS), bytes_table(_CAPITALS + b"$s" + _ABROAD)),
-)
-_DATE_OPENS: tuple[Opening, ...] = (
-    (bytes_table(_DIGITS), bytes_table(_DIGITS + b"-/. ")),
-    (bytes_table(b"jfmasondJFMASOND"), bytes_table(b"aepucoAEPUCO")),
-)
-_BOOLEAN_OPENS: tuple[Opening, ...] = ((bytes_table(b"tTfF"), bytes_table(b"rRaA")),)
-"""Without these the patterns above, and that of true and false, cannot match."""
-
-
-def _pairs(openings: Iterable[Opening]) -> np.ndarray:
-    """Whether two bytes, as a number of 16 bits, are one of the openings: bool [65536]."""
-    tables = [np.logical_and.outer(first, second).ravel() for first, second in openings]
-    found: np.ndarray = np.logical_or.reduce(tables)
-    return found
-
-
-_NUMBER_PAIRS, _OTHER_PAIRS = _pairs(_NUMBER_OPENS), _pairs((*_DATE_OPENS, *_BOOLEAN_OPENS))
 _HEAD = 256
 """So many texts are looked through for the first few different ones."""
 _LONGEST = 64
@@ -201,17 +177,17 @@ class TextTally:
         if self._all_iso(trimmed, present, first_row):
             return
         if self._is_sampled:
-            promising = _promising(present)
-            if not len(promising):
+            likely = promising(present)
+            if not len(likely):
                 return
-            values = Values(promising, first_row)
+            values = Values(likely, first_row)
         else:
             values = Values(trimmed, first_row)
         short = values.shorter_than(_LONGEST)
-        like = values.matching(_NUMBER_LIKE, short & values.opening(_NUMBER_OPENS))
+        like = values.matching(_NUMBER_LIKE, short & values.opening(NUMBER_OPENS))
         digits = values.matching(NUMBERS["digits"], like)
         self._count_numbers(values, like, digits)
-        true_or_false = values.matching(_BOOLEAN, short & ~like & values.opening(_BOOLEAN_OPENS))
+        true_or_false = values.matching(_BOOLEAN, short & ~like & values.opening(BOOLEAN_OPENS))
         self._count(self.counts, "boolean", values, true_or_false)
         dates = self._count_dates(values, short & ~digits)
         self._count_units(values, like & ~digits & ~dates)  # no date reads as a number with a unit
@@ -331,7 +307,7 @@ class TextTally:
     def _count_dates(self, values: Values, among: np.ndarray) -> np.ndarray:
         """Count the dates of every pattern. Returns which distinct texts are dates of any."""
         found = {pattern: np.zeros(len(values.counts), dtype=bool) for pattern in DATES}
-        left = values.matching(_DATE_LIKE, among & values.opening(_DATE_OPENS))
+        left = values.matching(_DATE_LIKE, among & values.opening(DATE_OPENS))
         clock = values.matching(":", left)  # is in every time of day, and in no day
         for family in _likely_first(values, left):
             for pattern in family:
@@ -354,20 +330,6 @@ class TextTally:
         zoned = values.matching(_ZONE, moments)
         for name, mask in (("zone", zoned), ("ahead", values.matching(_AHEAD, zoned))):
             self.zoned.add(name, int(values.counts[mask].sum()), [])
-
-
-def _promising(present: pa.Array) -> pa.Array:
-    """The texts that may fit a hypothesis by their first two bytes; all texts, where one may be a number.
-
-    With a number comes a unit, and for each unit the texts are kept that do not have it.
-    """
-    import pyarrow as pa
-
-    one, two = first_two(present)
-    places = one.astype(np.uint16) << 8 | two
-    if _NUMBER_PAIRS[places].any():
-        return present
-    return present.filter(pa.array(_OTHER_PAIRS[places]))
 
 
 def _likely_first(values: Values, among: np.ndarray) -> list[tuple[str, ...]]:

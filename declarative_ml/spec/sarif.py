@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from declarative_ml import __version__
 from declarative_ml.core.errors import Problem
-from declarative_ml.spec.codes import CODES, Code
+from declarative_ml.spec.code import Code
+from declarative_ml.spec.codes import CODES
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PAGE = "docs/errors.md"

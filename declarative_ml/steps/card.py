@@ -19,7 +19,8 @@ from declarative_ml.report.card_facts import FACTS, Candidate, CardFacts, Check
 from declarative_ml.report.columns import place
 from declarative_ml.report.content import MemberResult, ReportContent
 from declarative_ml.steps.context import StepContext, skip_reason
-from declarative_ml.steps.report import conversion_result, measured, notes, scores
+from declarative_ml.steps.report import conversion_result, measured, scores
+from declarative_ml.steps.report_notes import notes
 from declarative_ml.steps.verdict import faults
 from declarative_ml.store.bundle import Bundle
 

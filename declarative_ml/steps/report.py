@@ -32,13 +32,11 @@ from declarative_ml.report.content import (
     TuningResult,
 )
 from declarative_ml.report.page import render_report
-from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.check import check_results
 from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.report_notes import notes, served_faults, verified
 from declarative_ml.steps.segments import FILE as SEGMENTS
-from declarative_ml.steps.verdict import read_verdict
-from declarative_ml.steps.verify import RESULT as VERIFIED
 
 _LIBRARIES = (
     "declarative-ml",
@@ -62,10 +60,6 @@ _PLOTS = {
     "scatter_1": "Effect along the strongest column",
     "waterfall": "How one typical prediction comes about",
 }
-_VALIDATION = (
-    "Validation numbers are out of fold: the shipped model has learned from those rows since, so each was "
-    "scored by a fit that had not seen it."
-)
 
 
 def run(context: StepContext) -> None:
@@ -105,7 +99,7 @@ def content(context: StepContext) -> ReportContent:
         dropped=resolved["dropped"],
         notes=[
             *behaviour_note(outcomes),
-            *(f"The bundle was started and did not do: {fault}." for fault in _served_faults(context)),
+            *(f"The bundle was started and did not do: {fault}." for fault in served_faults(context)),
             *notes(context),
         ],
         tests=outcomes,
@@ -123,21 +117,6 @@ def content(context: StepContext) -> ReportContent:
         **_explanation(context),
         **shown,
     )
-
-
-def notes(context: StepContext) -> list[str]:
-    """What the steps before found worth saying."""
-    assembly = context.read("assemble", "assembly.json")
-    task = Task.model_validate(assembly["task"])
-    has_validation = "validation" in context.read("evaluate", "metrics.json")["metrics"]
-    return [
-        *context.read("profile", "features.json")["notes"],
-        *context.read("split", "split.json")["notes"],
-        *context.read("table", "info.json")["notes"],
-        *([_VALIDATION] if has_validation else []),
-        *_monotone_notes(task, assembly["monotone"]),
-        *_reading_notes(assembly["inputs"]),
-    ]
 
 
 def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,51 +138,10 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
-    """What was proven of the columns that may push the prediction one way only."""
-    subject = "prediction" if task.positive is None else f"probability of {task.positive}"
-    moves = {"increasing": "falls", "decreasing": "rises"}
-    return [
-        f"The {subject} never {moves[item['direction']]} when only {item['column']} grows. That was proven "
-        f"on the ONNX file: {item['rows']:,} rows, each with {item['points']} values over the column's range."
-        for item in proven
-    ]
-
-
-def _reading_notes(inputs: list[dict[str, Any]]) -> list[str]:
-    """Which columns the ONNX file does not read by itself."""
-    return [
-        f"model.onnx alone does not read the texts of {item['name']}: it takes what the spaCy pipeline "
-        f"{item['reading']['pipeline']} {item['reading']['version']} finds in them. `dml` does both."
-        for item in inputs
-        if item["reading"]
-    ]
-
-
 def _outcomes(context: StepContext) -> list[Outcome]:
     if "behave" not in context.inputs:
         return []
     return [Outcome.model_validate(item) for item in context.read("behave", OUTCOMES)]
-
-
-def _served_faults(context: StepContext) -> list[str]:
-    return read_verdict(context.inputs["verify"])
-
-
-def _verified(context: StepContext) -> str:
-    """What the served bundle was asked, and how it did."""
-    found = context.read("verify", VERIFIED)
-    wrong = _served_faults(context)
-    if wrong or not found:
-        return "failed: " + "; ".join(wrong)
-    memory = f", {size(found['peak_bytes'])} of memory" if found["peak_bytes"] else ""
-    asked = f"{found['rows']:,} rows asked {found['asked']}"
-    one, all_rows = latency(found["one_row_seconds"]), latency(found["rows_seconds"])
-    return (
-        f"started by itself in {seconds(found['start_seconds'])}{memory}; {asked}; "
-        f"its answers differ by at most {found['max_difference']:.1e}; one row in {one}, all in {all_rows}; "
-        f"{len(found['requests'])} wrong requests refused"
-    )
 
 
 def _interval(found: dict[str, Any] | None) -> IntervalResult | None:
@@ -396,7 +334,7 @@ def _provenance(context: StepContext, assembly: dict[str, Any], split: dict[str,
             f"graph and training differ by at most {parity['max_difference']:.1e} "
             f"on {parity['rows']:,} rows (allowed {parity['tolerance']:.0e})"
         ),
-        "Served": _verified(context),
+        "Served": verified(context),
         "Libraries": ", ".join(f"{name} {library_version(name)}" for name in _LIBRARIES),
     }
 

@@ -53,7 +53,7 @@ def tally(blocks: list[list[str | None]]) -> dict[str, Any]:
 def test_the_short_ways_count_alike(blocks: list[list[str | None]], monkeypatch: pytest.MonkeyPatch) -> None:
     short = tally(blocks)
     monkeypatch.setattr(TextTally, "_all_iso", lambda *_: False)
-    monkeypatch.setattr(hypotheses, "_promising", lambda present: present)
+    monkeypatch.setattr(hypotheses, "promising", lambda present: present)
     assert tally(blocks) == short
 
 

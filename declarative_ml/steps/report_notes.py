@@ -1,0 +1,73 @@
+"""What the steps before found worth saying, as sentences of the report and the card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from declarative_ml.core.task import Task
+from declarative_ml.report.wording import latency, seconds, size
+from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.verdict import read_verdict
+from declarative_ml.steps.verify import RESULT as VERIFIED
+
+_VALIDATION = (
+    "Validation numbers are out of fold: the shipped model has learned from those rows since, so each was "
+    "scored by a fit that had not seen it."
+)
+
+
+def notes(context: StepContext) -> list[str]:
+    """What the steps before found worth saying."""
+    assembly = context.read("assemble", "assembly.json")
+    task = Task.model_validate(assembly["task"])
+    has_validation = "validation" in context.read("evaluate", "metrics.json")["metrics"]
+    return [
+        *context.read("profile", "features.json")["notes"],
+        *context.read("split", "split.json")["notes"],
+        *context.read("table", "info.json")["notes"],
+        *([_VALIDATION] if has_validation else []),
+        *_monotone_notes(task, assembly["monotone"]),
+        *_reading_notes(assembly["inputs"]),
+    ]
+
+
+def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
+    """What was proven of the columns that may push the prediction one way only."""
+    subject = "prediction" if task.positive is None else f"probability of {task.positive}"
+    moves = {"increasing": "falls", "decreasing": "rises"}
+    return [
+        f"The {subject} never {moves[item['direction']]} when only {item['column']} grows. That was proven "
+        f"on the ONNX file: {item['rows']:,} rows, each with {item['points']} values over the column's range."
+        for item in proven
+    ]
+
+
+def _reading_notes(inputs: list[dict[str, Any]]) -> list[str]:
+    """Which columns the ONNX file does not read by itself."""
+    return [
+        f"model.onnx alone does not read the texts of {item['name']}: it takes what the spaCy pipeline "
+        f"{item['reading']['pipeline']} {item['reading']['version']} finds in them. `dml` does both."
+        for item in inputs
+        if item["reading"]
+    ]
+
+
+def served_faults(context: StepContext) -> list[str]:
+    """What the bundle did not do when it was started."""
+    return read_verdict(context.inputs["verify"])
+
+
+def verified(context: StepContext) -> str:
+    """What the served bundle was asked, and how it did."""
+    found = context.read("verify", VERIFIED)
+    wrong = served_faults(context)
+    if wrong or not found:
+        return "failed: " + "; ".join(wrong)
+    memory = f", {size(found['peak_bytes'])} of memory" if found["peak_bytes"] else ""
+    asked = f"{found['rows']:,} rows asked {found['asked']}"
+    one, all_rows = latency(found["one_row_seconds"]), latency(found["rows_seconds"])
+    return (
+        f"started by itself in {seconds(found['start_seconds'])}{memory}; {asked}; "
+        f"its answers differ by at most {found['max_difference']:.1e}; one row in {one}, all in {all_rows}; "
+        f"{len(found['requests'])} wrong requests refused"
+    )
