@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from declarative_ml.api.evaluate import truth_of
 from declarative_ml.api.predict import model_rows, read
 from declarative_ml.core.errors import DataError, UsageError
+from declarative_ml.core.machine import processors
 from declarative_ml.core.optional import installed
 from declarative_ml.formats import FORMATS
 from declarative_ml.formats.base import Format, Original
@@ -98,7 +98,7 @@ def convert(
     if target.exists():
         raise UsageError(f"{target} exists already", hint="name another folder with -o")
     labelled = None if score is None else _labelled(bundle, score, shaped)
-    threads = os.cpu_count() or 1
+    threads = processors()
     return convert_original(original_of(bundle), wanted, target, threads=threads, labelled=labelled)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 import shutil
 import sys
@@ -13,6 +12,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Literal
 
+from declarative_ml.core.machine import processors
 from declarative_ml.core.versions import library_version
 
 
@@ -63,7 +63,7 @@ def examine() -> list[Check]:
             f"not installed: {use}; pip install 'declarative-ml[{extra}]'" if absent else f"{version}: {use}"
         )
         checks.append(Check(name, "absent" if absent else "ok", detail))
-    checks.append(Check("processors", "ok", str(os.cpu_count())))
+    checks.append(Check("processors", "ok", str(processors())))
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     checks.append(Check("disk", "ok" if free > 1 else "problem", f"{free:.0f} GB free here"))
     checks.append(_locks())

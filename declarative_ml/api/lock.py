@@ -126,7 +126,7 @@ def environment(steps: Iterable[Step], threads: int) -> Environment:
         system=machine.system(),
         processor=machine.processor(),
         instructions=machine.instructions(),
-        processors=os.cpu_count() or 1,
+        processors=machine.processors(),
         threads=threads,
         variables=machine.variables(),
         libraries={name: library_version(name) for name in libraries},

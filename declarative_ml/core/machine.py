@@ -1,7 +1,8 @@
-"""What of this machine may change the last bits of a number: processor, C library, libraries' switches."""
+"""What of this machine may change the last bits of a number: processors, C library, libraries' switches."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
@@ -16,6 +17,23 @@ _INSTRUCTIONS = (
     "avx512_bf16", "amx_tile", "asimd", "asimdhp", "sve", "sve2", "bf16", "i8mm",
 )  # fmt: skip
 """Instruction sets that numpy, OpenBLAS, oneDNN or ONNX Runtime choose their code by."""
+
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""How many microseconds of how many a container may compute (cgroup v2); absent outside of one."""
+
+
+def processors() -> int:
+    """How many this process may use: a container's limit counts, and what the process is bound to.
+
+    Pods of one limit then agree with each other, whatever the nodes are that they come to.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text("ascii").split()
+    except (OSError, ValueError):
+        return bound
+    return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
 
 
 def python() -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import graphlib
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from declarative_ml.core.component import Section
+from declarative_ml.core.machine import processors
 
 
 class Step(Section):
@@ -52,7 +52,8 @@ class Plan(Section):
     name: str = Field(description="The spec's name")
     spec_digest: str = Field(description="SHA-256 of what the spec means, whatever its layout or folder")
     cpu: int | None = Field(
-        default=None, description="Threads of a training step; null: the processors of the machine it runs on"
+        default=None,
+        description="Threads of a training step; null: the processors that it may use",
     )
     steps: tuple[Step, ...] = Field(description="The nodes; what they need from each other is in `inputs`")
 
@@ -60,7 +61,7 @@ class Plan(Section):
     def threads(self) -> int:
         """Of a training step on this machine. They belong to its key, so that whoever runs a step of the plan
         has to take as many."""
-        return self.cpu or os.cpu_count() or 1
+        return self.cpu or processors()
 
     def __getitem__(self, step_id: str) -> Step:
         for step in self.steps:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -28,3 +29,20 @@ def test_only_the_variables_that_matter_and_are_set(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
     assert machine.variables() == {"OMP_NUM_THREADS": "3"}
+
+
+def test_a_limit_of_processors_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(machine, "_QUOTA", quota)
+    assert machine.processors() == 8
+    for text, allowed in (
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("5000 100000", 1),
+        ("9900000 100000", 8),
+        ("", 8),
+    ):
+        quota.write_text(f"{text}\n")
+        assert machine.processors() == allowed
