@@ -122,7 +122,7 @@ def test_report_and_service_have_the_same_colours() -> None:
     report = Path(declarative_ml.report.__file__).parent / "templates" / "style.css"
     service = Path(declarative_ml.serving.__file__).parent / "pages" / "style.css"
     assert colours(report) == colours(service)
-    assert len(colours(service)) == 22
+    assert len(colours(service)) == 24
 
 
 def test_every_part_of_the_pages_is_used(stays: Client) -> None:
