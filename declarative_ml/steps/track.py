@@ -46,11 +46,21 @@ def run(context: StepContext) -> None:
     registered: dict[str, Any] | None = None
     if name is not None and not faults(context):
         tags = {**told.tags, KEY_TAG: told.key}
-        made = tracker.register(context.workspace, name, run_id, tags, told.description)
+        promotes = context.params["track"].get("promote")
+        made = _in_service(context, tracker, name, told.tags[DIGEST_TAG]) if promotes else None
+        if made is None:
+            made = tracker.register(context.workspace, name, run_id, tags, told.description)
         registered = {"name": made.name, "version": made.version}
-        if context.params["track"].get("promote") and _promote(context, tracker, made):
+        if promotes and _promote(context, tracker, made):
             registered["promoted"] = True
     write_json(context.out / "tracking.json", {"run_id": run_id, "registered": registered})
+
+
+def _in_service(context: StepContext, tracker: Tracker, name: str, digest: str) -> Registered | None:
+    """The champion, if it is this very model. A run that compares itself with the champion that it made is
+    another run, but no other version."""
+    champion = tracker.registered(context.workspace, name, CHAMPION)
+    return champion if champion is not None and champion.tags.get(DIGEST_TAG) == digest else None
 
 
 def _promote(context: StepContext, tracker: Tracker, made: Registered) -> bool:

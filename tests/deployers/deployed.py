@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from declarative_ml.api.deploy import load, objects_of, parts_of
@@ -230,7 +231,9 @@ SPECS = {
 
 @cache
 def folder_of(text: str) -> Path:
-    folder = Path(mkdtemp(prefix="dml-deployed-"))
+    kept = TemporaryDirectory(prefix="dml-deployed-")
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
     (folder / "spec.yaml").write_text(text)
     return folder
 

@@ -53,6 +53,19 @@ def test_a_run_promotes_once(tmp_path: Path) -> None:
     assert champion() == 1
 
 
+@pytest.mark.slow
+def test_a_run_that_meets_its_own_model_as_champion_makes_no_version(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    spec, workspace = tmp_path / "spec.yaml", tmp_path / ".dml"
+    spec.write_text(SPEC)
+    tracker = TRACKERS.parse({"type": "mlflow"})
+    gate = 'evaluate={"gates": {"not-worse": {"metric": "log_loss", "beats": "champion", "by": -0.01}}}'
+    for _ in range(3):
+        assert run(spec, gate)["registered"]["version"] == 1
+    assert [item.version for item in tracker.versions(workspace, "flowers")] == [1]
+    assert len(tracker.history(workspace, "flowers")) == 1
+
+
 def test_promoting_nothing(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC.replace("register: flowers, ", ""))
     with pytest.raises(SpecError) as caught:
