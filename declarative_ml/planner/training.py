@@ -18,6 +18,8 @@ from declarative_ml.spec.portfolio import Candidate, candidates, caps_of, weight
 from declarative_ml.spec.processes import processes_of
 
 BASELINE = "linear"
+BASELINE_ROWS = 200_000
+"""More rows move a linear model little, and a baseline is not worth more time than the model."""
 _ERRORS = "lightgbm"
 """The kind of model that learns how large errors are, for intervals."""
 
@@ -108,7 +110,7 @@ class Training:
             title = f"Fit {model.type} on all training and validation rows"
         else:
             title = f"Fit {model.type} as a baseline"
-        rows = self.most_rows.get(model.type)
+        rows = extra.get("rows", self.most_rows.get(model.type))
         if rows is not None:
             title += at_most(rows)
         if processes > 1:
@@ -269,7 +271,8 @@ class Training:
     def baseline(self) -> list[Step]:
         """The steps of the model that every other has to beat."""
         model = MODELS.parse(BASELINE)
-        fit = self._fit("baseline.train", model, {"fold": None, "refit": True}, effort=0.5)
+        extra = {"fold": None, "refit": True, "rows": BASELINE_ROWS}
+        fit = self._fit("baseline.train", model, extra, effort=0.5)
         assemble = Step(
             id="baseline.assemble",
             kind="assemble",

@@ -9,6 +9,7 @@ import pytest
 
 from declarative_ml.api.planning import make_plan
 from declarative_ml.planner.estimate import Facts, estimates, look, too_little, tree_rows
+from declarative_ml.planner.training import BASELINE_ROWS
 from declarative_ml.spec.load import LoadedSpec, load_spec
 
 ROWS = 5_000
@@ -101,7 +102,7 @@ def test_the_plan_says_how_many_rows_trees_learn_from(
     step = held["train.lightgbm.final"]
     assert 100 <= step.params["rows"] < ROWS
     assert f"of the rows, {step.params['rows']:,} at most" in step.title
-    assert "rows" not in held["baseline.train"].params
+    assert held["baseline.train"].params["rows"] == free["baseline.train"].params["rows"] == BASELINE_ROWS
 
 
 def test_trials_learn_from_as_many_rows_as_fits(
