@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,19 +84,7 @@ def init_spec(
     task, target_notes = learned.task, [learned.note] if learned.note else []
     if absent := len(column) - learned.present:
         target_notes.append(f"{absent:,} rows have no '{target}'; they are left out")
-    features = {
-        profile.name: options["type"]
-        for profile in profiles
-        if profile.name != target and profile.name not in excluded
-        for options in [infer_feature(profile)[0]]
-        if options is not None
-    }
-    if not features:
-        raise DataError(
-            "no column is left to learn from",
-            hint="; ".join(f"{name}: {reason}" for name, reason in excluded.items())
-            or "the target is the only column: add columns that may tell it",
-        )
+    features = _chosen(profiles, target, excluded)
     facts = {
         "name": name or _name(data),
         "source": _source_text(data, output),
@@ -111,6 +99,24 @@ def init_spec(
     write_text(output, text)
     _write_schema(output)
     return Draft(output, text, rows, features, excluded, [*notes, *target_notes])
+
+
+def _chosen(profiles: Sequence[ColumnProfile], target: str, excluded: Mapping[str, str]) -> dict[str, str]:
+    """Column -> its feature type. Raises DataError when none is left."""
+    features = {
+        profile.name: options["type"]
+        for profile in profiles
+        if profile.name != target and profile.name not in excluded
+        for options in [infer_feature(profile)[0]]
+        if options is not None
+    }
+    if not features:
+        raise DataError(
+            "no column is left to learn from",
+            hint="; ".join(f"{name}: {reason}" for name, reason in excluded.items())
+            or "the target is the only column: add columns that may tell it",
+        )
+    return features
 
 
 def _source_text(data: str, output: Path) -> str:
