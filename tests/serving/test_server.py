@@ -78,9 +78,9 @@ def test_stopping_under_load_drops_nothing(bundle_of: Callable[[str], Bundle], r
             while True:
                 try:
                     link.connect() if link.sock is None else None
-                except ConnectionRefusedError:
+                except (ConnectionRefusedError, ConnectionResetError) as error:
                     if not told.is_set():
-                        faults.append("refused before the end")
+                        faults.append(f"before the end: {error!r}")
                     return
                 try:
                     link.request("POST", "/predict", body)
