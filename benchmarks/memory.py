@@ -1,7 +1,8 @@
-"""Peak memory and seconds of every step of `dml run`, by rows, model and ceiling.
+"""Peak memory, seconds and processor seconds of every step of `dml run`, by rows, model and ceiling.
 
 Each run is a process of its own in a fresh folder, with one step at a time. Its memory is the resident memory
 of it and all that it starts, summed, looked at every 50 ms: pages that two processes share count twice.
+Processor seconds tell what a step costs on a machine that has other work too.
 
     python benchmarks/big_table.py adult/data.csv big.csv --rows 5000000
     python benchmarks/memory.py big.csv income --models linear,mlp,lightgbm --ceilings none,1Gi [--steps]
@@ -29,18 +30,31 @@ class Measured:
     """What a run took."""
 
     seconds: float
+    cpu: float
     peak: float
     """MiB."""
     status: int
     digest: str
-    steps: list[tuple[str, float, float]] = field(default_factory=list)
-    """(step, seconds, peak in MiB while it ran)."""
+    steps: list[tuple[str, float, float, float]] = field(default_factory=list)
+    """(step, seconds, processor seconds, peak in MiB while it ran)."""
 
 
-def resident(root: int) -> float:
-    """MiB of a process and all that it started, directly or not."""
+@dataclass(frozen=True)
+class Sample:
+    """A process and all that it started, directly or not."""
+
+    time: float
+    memory: float
+    """MiB."""
+    cpu: float
+    """Processor seconds until now, those of ended and waited for processes too."""
+
+
+def look(root: int) -> Sample:
+    """Sum over the processes below `root` and itself."""
     parents: dict[int, list[int]] = {}
     pages: dict[int, int] = {}
+    ticks: dict[int, int] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
@@ -50,12 +64,15 @@ def resident(root: int) -> float:
             fields = stat.rpartition(")")[2].split()
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
             pages[int(entry.name)] = int(fields[21])
-    waiting, total = [root], 0
+            ticks[int(entry.name)] = sum(int(one) for one in fields[11:15])
+    waiting, total, spent = [root], 0, 0
     while waiting:
         process = waiting.pop()
         total += pages.get(process, 0)
+        spent += ticks.get(process, 0)
         waiting += parents.get(process, [])
-    return total * os.sysconf("SC_PAGE_SIZE") / 2**20
+    memory = total * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return Sample(time.time(), memory, spent / os.sysconf("SC_CLK_TCK"))
 
 
 def spec_of(data: Path, target: str, model: str, ceiling: str, rest: dict[str, object]) -> dict[str, object]:
@@ -77,7 +94,7 @@ def run(spec: dict[str, object], folder: Path, until: str | None) -> Measured:
     (folder / "spec.yaml").write_text(json.dumps(spec))
     command = [sys.executable, "-m", "declarative_ml", "run", "spec.yaml", "--format", "json", "--jobs", "1"]
     command += ["--until", until] if until else []
-    samples: list[tuple[float, float]] = []
+    samples: list[Sample] = []
     started = time.time()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
@@ -85,7 +102,7 @@ def run(spec: dict[str, object], folder: Path, until: str | None) -> Measured:
 
         def watch() -> None:
             while not ended.wait(TICK):
-                samples.append((time.time(), resident(process.pid)))
+                samples.append(look(process.pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -95,11 +112,12 @@ def run(spec: dict[str, object], folder: Path, until: str | None) -> Measured:
     took = time.time() - started
     text = (folder / "out").read_text().strip()
     result = json.loads(text) if text.startswith("{") else {}
-    peak = max(memory for _, memory in samples)
-    return Measured(took, peak, status, result.get("model_digest") or "", _steps(folder, samples))
+    peak = max(sample.memory for sample in samples)
+    cpu = max(sample.cpu for sample in samples)
+    return Measured(took, cpu, peak, status, result.get("model_digest") or "", _steps(folder, samples))
 
 
-def _steps(folder: Path, samples: list[tuple[float, float]]) -> list[tuple[str, float, float]]:
+def _steps(folder: Path, samples: list[Sample]) -> list[tuple[str, float, float, float]]:
     begun: dict[str, float] = {}
     found = []
     for log in sorted(folder.glob(".dml/runs/*/events.jsonl"))[-1:]:
@@ -109,8 +127,10 @@ def _steps(folder: Path, samples: list[tuple[float, float]]) -> list[tuple[str, 
                 begun[event["step"]] = event["time"]
             elif event["kind"] in ("run", "skipped", "failed") and event["step"] in begun:
                 start, end = begun[event["step"]], event["time"]
-                inside = [memory for moment, memory in samples if start <= moment <= end]
-                found.append((event["step"], end - start, max(inside, default=0.0)))
+                inside = [sample for sample in samples if start <= sample.time <= end]
+                peak = max((sample.memory for sample in inside), default=0.0)
+                cpu = inside[-1].cpu - inside[0].cpu if inside else 0.0
+                found.append((event["step"], end - start, cpu, peak))
     return found
 
 
@@ -126,7 +146,7 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true", help="also show every step")
     parser.add_argument("--work", type=Path, help="a folder for the workspaces; else the system's")
     arguments = parser.parse_args()
-    print(f"{'table':<16} {'model':<10} {'ceiling':<8} {'peak MiB':>8} {'seconds':>8}  model_digest")
+    print(f"{'table':<16} {'model':<10} {'ceiling':<8} {'peak MiB':>8} {'seconds':>8} {'cpu s':>8}  model_digest")
     for data in arguments.data:
         shared = Path(tempfile.mkdtemp(dir=arguments.work)) if arguments.shared else None
         for model in arguments.models.split(","):
@@ -135,10 +155,13 @@ def main() -> None:
                 spec = spec_of(data, arguments.target, model, ceiling, arguments.options.get(model, {}))
                 found = run(spec, folder, arguments.until)
                 ended = found.digest[:12] or (folder / "err").read_text()[-400:]
-                row = f"{data.name:<16} {model:<10} {ceiling:<8} {found.peak:>8.0f} {found.seconds:>8.1f}"
-                print(f"{row}  {ended}", flush=True)
-                for name, seconds, peak in found.steps if arguments.steps else ():
-                    print(f"    {name:<32} {peak:>8.0f} {seconds:>8.1f}", flush=True)
+                print(
+                    f"{data.name:<16} {model:<10} {ceiling:<8} {found.peak:>8.0f} {found.seconds:>8.1f}"
+                    f" {found.cpu:>8.1f}  {ended}",
+                    flush=True,
+                )
+                for name, seconds, cpu, peak in found.steps if arguments.steps else ():
+                    print(f"    {name:<32} {peak:>8.0f} {seconds:>8.1f} {cpu:>8.1f}", flush=True)
                 if shared is None:
                     shutil.rmtree(folder)
         if shared is not None:
