@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true", help="also show every step")
     parser.add_argument("--work", type=Path, help="a folder for the workspaces; else the system's")
     arguments = parser.parse_args()
-    print(f"{'table':<16} {'model':<10} {'ceiling':<8} {'peak MiB':>8} {'seconds':>8} {'cpu s':>8}  model_digest")
+    print(f"{'table':<16} {'model':<10} {'ceiling':<8} {'peak MiB':>8} {'seconds':>8} {'cpu s':>8}  digest")
     for data in arguments.data:
         shared = Path(tempfile.mkdtemp(dir=arguments.work)) if arguments.shared else None
         for model in arguments.models.split(","):
