@@ -10,16 +10,13 @@ from typing import Any, Literal
 from declarative_ml.api.workspace import Workspace
 from declarative_ml.core.atomic import read_json
 from declarative_ml.core.digest import digest_json
-from declarative_ml.core.duration import seconds_of
-from declarative_ml.core.size import memory_bytes
 from declarative_ml.engines.clock import Budget
 from declarative_ml.engines.local import find_action
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.models import MODELS
-from declarative_ml.planner.build import build_plan
+from declarative_ml.planner.build import build_plan, memory_of
 from declarative_ml.planner.estimate import Facts, estimates, look, too_little, tree_rows
 from declarative_ml.planner.keys import differences, key_document, step_key
-from declarative_ml.spec.document import Spec
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.memory_fault import too_little_memory
 from declarative_ml.trackers import TRACKERS
@@ -68,11 +65,10 @@ def make_plan(loaded: LoadedSpec, workspace: Workspace | None = None, facts: Fac
 
 def require_memory(loaded: LoadedSpec, plan: Plan) -> None:
     """Raise SpecError where a step needs more than `resources.memory`, by what a sample tells."""
-    ceiling = memory_of(loaded.spec)
-    facts = None if ceiling is None else look(loaded.spec)
-    if ceiling is None or facts is None:
+    facts = None if plan.memory is None else look(loaded.spec)
+    if plan.memory is None or facts is None:
         return
-    short = too_little(estimates(plan, facts, ceiling), ceiling)
+    short = too_little(estimates(plan, facts, plan.memory), plan.memory)
     if short is not None:
         step, needed = short
         given = str(loaded.spec.resources.memory)
@@ -102,19 +98,14 @@ def inspect_made(plan: Plan, loaded: LoadedSpec, store: str | None = None) -> tu
     workspace = Workspace.beside(loaded.path, store)
     digests = workspace.digests(source_files(plan), most=_READ_AT_ONCE)
     last = workspace.last_documents(loaded.path)
-    return plan, inspect_plan(plan, workspace, digests, last, budget_of(loaded.spec))
+    return plan, inspect_plan(plan, workspace, digests, last, budget_of(plan))
 
 
-def budget_of(spec: Spec, started: float | None = None) -> Budget | None:
-    """The time that a run of the spec may take, from `started` (`time.monotonic`; absent: now) on."""
-    if spec.resources.time is None:
+def budget_of(plan: Plan, started: float | None = None) -> Budget | None:
+    """The time that a run of the plan may take, from `started` (`time.monotonic`; absent: now) on."""
+    if plan.seconds is None:
         return None
-    return Budget(seconds_of(spec.resources.time), time.monotonic() if started is None else started)
-
-
-def memory_of(spec: Spec) -> int | None:
-    """The memory that a run of the spec may have, in bytes."""
-    return None if spec.resources.memory is None else memory_bytes(spec.resources.memory)
+    return Budget(plan.seconds, time.monotonic() if started is None else started)
 
 
 def inspect_plan(
@@ -130,9 +121,8 @@ def inspect_plan(
     that the run would have; `settled` as in Job."""
     states: dict[str, StepState] = {}
     for step in plan.ordered():
-        asks = step.always and not settled
         states[step.id] = _inspect(
-            step, states, workspace, digests, plan.threads, last.get(step.id), budget, asks
+            step, states, workspace, digests, plan.threads, last.get(step.id), budget, settled=settled
         )
     return list(states.values())
 
@@ -145,7 +135,8 @@ def _inspect(
     threads: int,
     last: Mapping[str, Any] | None,
     budget: Budget | None,
-    asks: bool,
+    *,
+    settled: bool,
 ) -> StepState:
     waiting = [needed for needed in step.inputs.values() if not states[needed].digest]
     if waiting:
@@ -155,10 +146,10 @@ def _inspect(
     inputs = {role: states[needed].digest for role, needed in step.inputs.items()}
     document = key_document(step, inputs, digests, threads)
     key = step_key(document)
-    if asks:
+    if step.always and not settled:
         asked = "the clock" if step.kind == CHECK else "its source"
         return StepState(step, "run", f"{asked} is asked in every run", key)
-    action = find_action(workspace.store, step, key, budget)
+    action = find_action(workspace.store, step, key, budget, settled=settled)
     if action is not None and (not step.effect or _is_done(step, workspace, key, action.digest)):
         state: Literal["cached", "skipped"] = "skipped" if action.status == "skipped" else "cached"
         why = action.detail or "nothing that it depends on has changed"

@@ -18,7 +18,6 @@ from declarative_ml.api.planning import (
     budget_of,
     inspect_plan,
     make_plan,
-    memory_of,
     require_memory,
     source_files,
     tracker_of,
@@ -126,13 +125,13 @@ def _prepare(loaded: LoadedSpec, options: RunOptions) -> _Work:
     workspace = Workspace.beside(loaded.path, options.store)
     plan = make_plan(loaded, workspace)
     digests = workspace.digests(source_files(plan), fresh=options.fresh is not None)
-    budget = budget_of(loaded.spec, options.started)
+    budget = budget_of(plan, options.started)
     last = workspace.last_documents(loaded.path)
     states = inspect_plan(plan, workspace, digests, last, budget, settled=options.collect)
     if any(state.step.kind == "report" and not state.digest for state in states):
         facts = look(loaded.spec)
         if facts is not None:
-            plan = with_estimates(plan, estimates(plan, facts, memory_of(loaded.spec)))
+            plan = with_estimates(plan, estimates(plan, facts, plan.memory))
     only, fresh = _until(plan, options.until), _fresh(plan, options.fresh)
     return _Work(loaded, workspace, plan, states, digests, budget, only, fresh)
 
@@ -170,7 +169,7 @@ def _carried_out(work: _Work, options: RunOptions, started: float) -> RunReport:
         listener=_recorded(folder, options.listener),
         budget=work.budget,
         settled=options.collect,
-        memory=memory_of(loaded.spec),
+        memory=plan.memory,
     )
     with workspace.store.in_use():
         outcome = options.engine.run(job, only=work.only, fresh=work.fresh)

@@ -37,7 +37,7 @@ def command(
     no_data: bool,
 ) -> None:
     """Show the execution graph of SPEC: each step, cached or to run, and why."""
-    from declarative_ml.api.planning import inspect_made, make_plan, memory_of, require_memory
+    from declarative_ml.api.planning import inspect_made, make_plan, require_memory
     from declarative_ml.api.workspace import Workspace
     from declarative_ml.core.atomic import write_json
     from declarative_ml.core.size import shown
@@ -63,7 +63,7 @@ def command(
             click.echo(f"{step.id:<28} {step.title}")
         return None
     _, states = inspect_made(plan, loaded, store)
-    expected = {} if facts is None else estimates(plan, facts, memory_of(loaded.spec))
+    expected = {} if facts is None else estimates(plan, facts, plan.memory)
     width = max(len(state.step.id) for state in states)
     names = {"cached": "cached", "skipped": "skipped", "run": "to run", "unknown": "to run"}
     for state in states:

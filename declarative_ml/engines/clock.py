@@ -37,6 +37,8 @@ class Budget:
     seconds: float
     started: float
     """When the run began, in seconds of `time.monotonic`."""
+    spent: float = 0.0
+    """Seconds of it that were over by then: those of steps that other processes did."""
 
 
 class Timer(Protocol):
@@ -53,7 +55,7 @@ class Clock:
     """Deadlines for the steps of one run, in seconds of `time.monotonic`. Safe to use from many threads."""
 
     def __init__(self, steps: Iterable[Step], budget: Budget, *, jobs: int) -> None:
-        self.deadline = budget.started + budget.seconds
+        self.deadline = budget.started + budget.seconds - budget.spent
         self._seconds = budget.seconds
         started = time.monotonic() - budget.started
         self._slowness = min(_SLOWEST, max(1.0, started / _START))

@@ -76,7 +76,9 @@ class Runner:
         sorter = graphlib.TopologicalSorter({step.id: step.needs for step in steps.values()})
         sorter.prepare()
         if self.job.budget is not None:
-            self.timer = Clock(steps.values(), self.job.budget, jobs=self.jobs)
+            # Where others do the other steps, theirs is a part of the time all the same.
+            sharing = self.job.plan.steps if self.job.settled else steps.values()
+            self.timer = Clock(sharing, self.job.budget, jobs=self.jobs)
         result = RunResult()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="dml")
         try:
@@ -153,7 +155,7 @@ class Runner:
         """The step's action in the store, where it may be taken from there."""
         if fresh or step.effect or (step.always and not self.job.settled):
             return None
-        return find_action(self.store, step, key, self.job.budget)
+        return find_action(self.store, step, key, self.job.budget, settled=self.job.settled)
 
     def _wait_for_other(self, step: Step, attempt: int) -> None:
         if self.stop.is_set():
@@ -209,7 +211,8 @@ class Runner:
             if reason is not None and (passing or cut.is_set()):
                 pinned = {SKIPPED_FOR: reason}
             took = time.perf_counter() - started
-            kept = _kept_under(key, self.job.budget if cut.is_set() else None, passing=passing)
+            within = self.job.budget if cut.is_set() else None
+            kept = _failed_under(key) if passing else _kept_under(key, within)
             fields = {"key": kept, "step": step.id, "seconds": took, "status": status, "detail": reason or ""}
             fields["peak_bytes"] = self._peaks.get(step.id, 0)
             action = self.store.publish(out, {**fields, "pinned": pinned})
@@ -291,19 +294,30 @@ class Runner:
         )
 
 
-def find_action(store: Store, step: Step, key: str, budget: Budget | None) -> Action | None:
-    """The finished action of a step: whole, or as far as it came in as much time as `budget` gives."""
+def find_action(
+    store: Store, step: Step, key: str, budget: Budget | None, *, settled: bool = False
+) -> Action | None:
+    """The finished action of a step: whole, or as far as it came in as much time as `budget` gives.
+
+    `settled`: the steps of one run are done by several processes, so that an optional one's failure is its
+    result too, until it is done again. Any other run tries it anew.
+    """
     action = store.find(key)
     if action is None and budget is not None:
-        action = store.find(_kept_under(key, budget, passing=False))
+        action = store.find(_kept_under(key, budget))
+    if action is None and settled and step.optional:
+        action = store.find(_failed_under(key))
     return action
 
 
-def _kept_under(key: str, budget: Budget | None, *, passing: bool) -> str:
+def _kept_under(key: str, budget: Budget | None) -> str:
     """The key for a result: a run with other means must not take it for the whole one."""
-    if passing:
-        return digest_json([key, "failed", time.time_ns()])
     return key if budget is None else digest_json([key, "seconds", budget.seconds])
+
+
+def _failed_under(key: str) -> str:
+    """The key for the failure of an optional step."""
+    return digest_json([key, "failed"])
 
 
 def stamp(name: str) -> tuple[int, int, int] | None:

@@ -55,6 +55,8 @@ class Plan(Section):
         default=None,
         description="Threads of a training step; null: the processors that it may use",
     )
+    memory: int | None = Field(default=None, description="Bytes that a run may have; null: no ceiling")
+    seconds: int | None = Field(default=None, description="Time that a run may take; null: no limit")
     steps: tuple[Step, ...] = Field(description="The nodes; what they need from each other is in `inputs`")
 
     @property

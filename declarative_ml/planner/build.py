@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from declarative_ml.core.digest import digest_json
+from declarative_ml.core.duration import seconds_of
 from declarative_ml.core.optional import installed
+from declarative_ml.core.size import memory_bytes
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
@@ -41,8 +43,15 @@ def build_plan(
         name=spec.name,
         spec_digest=digest,
         cpu=spec.resources.cpu,
+        memory=memory_of(spec),
+        seconds=None if spec.resources.time is None else seconds_of(spec.resources.time),
         steps=tuple(_Builder(spec, digest, folder or Path.cwd(), most_rows).steps()),
     )
+
+
+def memory_of(spec: Spec) -> int | None:
+    """The memory that a run of the spec may have, in bytes."""
+    return None if spec.resources.memory is None else memory_bytes(spec.resources.memory)
 
 
 class _Builder:

@@ -13,6 +13,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
 from declarative_ml.core.versions import library_version
 from declarative_ml.graph.plan import Step
+from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.report import curves, tunings
 from declarative_ml.steps.verdict import faults
@@ -140,7 +141,8 @@ def trials(context: StepContext) -> list[NestedRun]:
 
 
 def flat_metrics(context: StepContext) -> dict[str, float]:
-    """Every metric by part and name, with the baselines: `test.roc_auc`."""
+    """Every metric by part and name: `test.roc_auc`; the baselines'; and of each test the share of rows that
+    behaved: `behaviour.NAME`."""
     found = context.read("evaluate", "metrics.json")
     flat = {
         f"{part}.{name}": value
@@ -154,6 +156,8 @@ def flat_metrics(context: StepContext) -> dict[str, float]:
             flat[f"baseline.{name}.{found['primary']}"] = value
     if found["interval"] is not None:
         flat |= {f"test.interval_{name}": found["interval"][name][0] for name in ("coverage", "width")}
+    if "behave" in context.inputs:
+        flat |= {f"behaviour.{test['name']}": test["share"] for test in context.read("behave", OUTCOMES)}
     return flat
 
 
@@ -164,6 +168,8 @@ def _files(context: StepContext) -> dict[str, Path | bytes | str]:
     }
     if "gate" in context.inputs:
         files["gates.json"] = context.inputs["gate"] / "gates.json"
+    if "behave" in context.inputs:
+        files[OUTCOMES] = context.inputs["behave"] / OUTCOMES
     if "explain" in context.inputs:
         plots = context.inputs["explain"] / "plots"
         files |= {f"plots/{path.name}": path for path in sorted(plots.glob("*.png"))}
