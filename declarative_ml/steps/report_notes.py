@@ -7,7 +7,7 @@ from typing import Any
 from declarative_ml.core.task import Task
 from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.tested import Tested, read_tested, shown_rows
+from declarative_ml.steps.tested import AnsweredRows, read_tested, shown_rows
 from declarative_ml.steps.verdict import read_verdict
 from declarative_ml.steps.verify import RESULT as VERIFIED
 
@@ -33,7 +33,7 @@ def notes(context: StepContext) -> list[str]:
     ]
 
 
-def _shown_notes(tested: Tested) -> list[str]:
+def _shown_notes(tested: AnsweredRows) -> list[str]:
     """What pictures leave out."""
     shown = shown_rows(tested)
     if shown == len(tested):

@@ -17,7 +17,7 @@ SHOWN = 400_000
 
 
 @dataclass(frozen=True)
-class Tested:
+class AnsweredRows:
     """Rows on disk, of which each step reads what it needs."""
 
     truth: DiskRows
@@ -28,12 +28,12 @@ class Tested:
         return len(self.rows)
 
 
-def read_tested(folder: Path) -> Tested:
+def read_tested(folder: Path) -> AnsweredRows:
     """What the artifact of `evaluate` holds."""
-    return Tested(*(DiskRows(folder / f"{name}.npy") for name in ("truth", "prediction", "rows")))
+    return AnsweredRows(*(DiskRows(folder / f"{name}.npy") for name in ("truth", "prediction", "rows")))
 
 
-def shown_rows(tested: Tested) -> int:
+def shown_rows(tested: AnsweredRows) -> int:
     """How many of the test rows pictures are drawn of: the first."""
     width = max(1, tested.prediction.size // max(len(tested), 1))
     return min(len(tested), SHOWN // width)
