@@ -75,13 +75,15 @@ def look(root: int) -> Sample:
     return Sample(time.time(), memory, spent / os.sysconf("SC_CLK_TCK"))
 
 
-def spec_of(data: Path, target: str, model: str, ceiling: str, rest: dict[str, object]) -> dict[str, object]:
+def spec_of(
+    data: Path, target: str, model: str, ceiling: str, rest: dict[str, object], split: dict[str, object]
+) -> dict[str, object]:
     resources: dict[str, object] = {"cpu": 1}
     if ceiling != "none":
         resources["memory"] = ceiling
     return {
         "name": "big",
-        "data": {"source": str(data.resolve())},
+        "data": {"source": str(data.resolve()), **({"split": split} if split else {})},
         "target": target,
         "model": {"type": model, **rest},
         "track": False,
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("--models", default="linear,mlp,lightgbm")
     parser.add_argument("--ceilings", default="none,1Gi")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: model -> its options")
+    parser.add_argument("--split", type=json.loads, default={}, help="JSON: data.split of the spec")
     parser.add_argument("--until", help="a step: do no more than it needs")
     parser.add_argument("--shared", action="store_true", help="runs of a table share what steps have made")
     parser.add_argument("--steps", action="store_true", help="also show every step")
@@ -152,7 +155,8 @@ def main() -> None:
         for model in arguments.models.split(","):
             for ceiling in arguments.ceilings.split(","):
                 folder = shared or Path(tempfile.mkdtemp(dir=arguments.work))
-                spec = spec_of(data, arguments.target, model, ceiling, arguments.options.get(model, {}))
+                options = arguments.options.get(model, {})
+                spec = spec_of(data, arguments.target, model, ceiling, options, arguments.split)
                 found = run(spec, folder, arguments.until)
                 ended = found.digest[:12] or (folder / "err").read_text()[-400:]
                 print(

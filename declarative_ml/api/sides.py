@@ -121,8 +121,7 @@ def test_rows(origin: Origin) -> Mapping[str, np.ndarray] | None:
     folder = origin.artifact("evaluate")
     if folder is None:
         return None
-    with np.load(folder / "test.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("truth", "prediction", "rows")}
+    return {name: np.load(folder / f"{name}.npy") for name in ("truth", "prediction", "rows")}
 
 
 def _candidates(origin: Origin) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from declarative_ml.core.component import Section
 from declarative_ml.graph.blocks import Block
-from declarative_ml.learning.disk_rows import DiskRows, rows_at
+from declarative_ml.learning.disk_rows import DiskRows, rows_at, write_rows
 from declarative_ml.learning.selection import Selection
 from declarative_ml.learning.terms import Terms, has_terms, open_terms
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 WeighTerms = Callable[["OnnxGraph", "np.ndarray"], str]
 """Adds terms @ weights to the graph, for the terms of one column and weights [T, K]: the tensor [N, K]."""
+
+_BLOCK_ROWS = 1 << 14
+"""Rows that are copied at a time."""
 
 
 class CodeColumn(Section):
@@ -136,14 +139,14 @@ class Dataset:
 
 
 def save_dataset(folder: Path, data: Dataset) -> None:
-    """Write what `open_dataset` reads, without terms."""
-    import numpy as np
-
+    """Write what `open_dataset` reads, without terms; of rows on disk a block at a time is in memory."""
     folder.mkdir(parents=True)
+    starts = range(0, len(data), _BLOCK_ROWS)
     weight = {} if data.weight is None else {"weight": data.weight}
     arrays = {"raw": data.raw, "scaled": data.scaled, "codes": data.codes, "target": data.target, **weight}
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        blocks = (array[start : start + _BLOCK_ROWS] for start in starts)
+        write_rows(folder / f"{name}.npy", len(data), blocks)
 
 
 def open_dataset(folder: Path, layout: Layout) -> Dataset:

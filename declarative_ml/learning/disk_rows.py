@@ -6,6 +6,7 @@ memory until the system takes them back, and a memory ceiling is about what coun
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
@@ -157,6 +158,17 @@ class RowWriter:
         self._path.unlink()
         if kind is None:
             raise ValueError(f"{self._path.name}: {self._written} rows are written of {self._shape[0]}")
+
+
+def write_rows(path: Path, rows: int, parts: Iterable[np.ndarray]) -> DiskRows:
+    """Write an array [rows, …] that comes part by part, at least one."""
+    waiting = iter(parts)
+    first = next(waiting)
+    with RowWriter(path, (rows, *first.shape[1:]), first.dtype) as writer:
+        writer.add(first)
+        for part in waiting:
+            writer.add(part)
+    return DiskRows(path)
 
 
 def write_head(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:

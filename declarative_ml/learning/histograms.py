@@ -13,20 +13,28 @@ BINS = 20
 """Bins of a picture, and of a reference, which hold about equal shares."""
 
 
+def halved(low: float, high: float) -> float:
+    """What to multiply values from `low` to `high` by so that their differences are finite: 0.5 or 1."""
+    return 1.0 if np.isfinite(float(high) - float(low)) else 0.5
+
+
 def histogram(numbers: NumberStatistics) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Bin edges [B + 1] and counts [B] for a picture of the column; at least one value is needed.
 
     One bin a value for few whole numbers, else equal widths between the 0.5 % and 99.5 % quantiles,
     so that one huge value does not hide the rest; values outside count in the outermost bins.
     """
-    least, low, high, most = numbers.quantiles([0, 0.005, 0.995, 1]).tolist()
+    ends = numbers.quantiles([0, 0.005, 0.995, 1])
+    scale = halved(ends[0], ends[-1])
+    least, low, high, most = (ends * scale).tolist()
     if numbers.integral and most - least < BINS:
         edges = np.arange(least, most + 2) - 0.5
     elif low == high:
         edges = np.array([low - 0.5, low + 0.5])
     else:
-        ends = (least, most) if most - least <= 2 * (high - low) else (low, high)
-        edges = np.linspace(*ends, BINS + 1)
+        reach = (least, most) if (most - least) / 2 <= high - low else (low, high)
+        edges = np.linspace(*reach, BINS + 1)
+    edges = edges / scale
     counts, _ = np.histogram(np.clip(numbers.sample, edges[0], edges[-1]), edges)
     return tuple(edges.tolist()), tuple(numbers.scaled_counts(counts))
 

@@ -52,6 +52,8 @@ __all__ = [
 
 Compute = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
 """(truth [N], prediction [N, classes] or [N], weights [B, N], threshold) -> scores [B]."""
+RowValues = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+"""(truth [N], prediction [N, classes] or [N], threshold) -> values of the rows [N]."""
 
 ECE_BINS = 15
 
@@ -86,9 +88,10 @@ def compute(
 
 
 def checked(
-    name: str, task: Task, truth: np.ndarray, prediction: np.ndarray
+    name: str, task: Task, truth: np.ndarray, prediction: np.ndarray, first_row: int = 0
 ) -> tuple[Metric, np.ndarray, np.ndarray]:
-    """The metric and its checked arrays. Raises DataError as `score` does."""
+    """The metric and its checked arrays. Raises DataError as `score` does, where rows count from
+    `first_row`."""
     metric = METRICS.get(name)
     if metric is None or task.type not in metric.tasks:
         raise DataError(
@@ -104,7 +107,7 @@ def checked(
     for what, array in (("prediction", prediction), ("target value", truth)):
         finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
         if not finite.all():
-            first = int(np.argmin(finite))
+            first = first_row + int(np.argmin(finite))
             raise DataError(f"{int((~finite).sum())} {what}(s) are not finite, the first in row {first}")
     return metric, truth, prediction
 
@@ -166,26 +169,38 @@ def _bins(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Counts:
+class Counts:
     """By weighting and class [B, C]: rows of the class, rows predicted as it, rows that are both."""
 
     actual: np.ndarray
     predicted: np.ndarray
     both: np.ndarray
 
+    def __add__(self, other: Counts) -> Counts:
+        """Of the rows of both."""
+        return Counts(self.actual + other.actual, self.predicted + other.predicted, self.both + other.both)
+
     @property
     def present(self) -> np.ndarray:
+        """Classes that occur in truth or prediction."""
         rows: np.ndarray = self.actual + self.predicted
         return rows > 0
 
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, of which the second is the positive one."""
+        return bool(self.actual.shape[1] == 2)
+
     def f1(self, otherwise: float = 0.0) -> np.ndarray:
+        """Of each class [B, C]."""
         return divide(2.0 * self.both, self.actual + self.predicted, otherwise)
 
 
-def _counts(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> _Counts:
+def count_rows(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> Counts:
+    """What metrics of predicted classes need to know of rows; arguments as for `compute`."""
     classes, predicted = prediction.shape[1], labels(prediction, threshold)
     hit = weights * (truth == predicted)
-    return _Counts(
+    return Counts(
         actual=_sum_by(truth, weights, classes),
         predicted=_sum_by(predicted, weights, classes),
         both=_sum_by(truth, hit, classes),
@@ -196,42 +211,38 @@ def _macro(values: np.ndarray, present: np.ndarray) -> np.ndarray:
     return divide(np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1))
 
 
-# Classes.
-
-
-def _accuracy(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    return _mean((labels(prediction, threshold) == truth).astype(np.float64), weights)
-
-
-def _balanced_accuracy(
-    truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float
-) -> np.ndarray:
-    counts = _counts(truth, prediction, weights, threshold)
+def _balanced_accuracy(counts: Counts) -> np.ndarray:
     return _macro(divide(counts.both, counts.actual, 0.0), counts.actual > 0)
 
 
-def _f1(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    return _counts(truth, prediction, weights, threshold).f1(np.nan)[:, 1]
-
-
-def _f1_macro(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    counts = _counts(truth, prediction, weights, threshold)
-    return _macro(counts.f1(), counts.present)
-
-
-def _precision(
-    truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float
-) -> np.ndarray:
-    counts = _counts(truth, prediction, weights, threshold)
+def _precision(counts: Counts) -> np.ndarray:
     precision = divide(counts.both, counts.predicted, 0.0)
-    return precision[:, 1] if prediction.shape[1] == 2 else _macro(precision, counts.present)
+    return precision[:, 1] if counts.binary else _macro(precision, counts.present)
 
 
-def _recall(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    counts = _counts(truth, prediction, weights, threshold)
-    if prediction.shape[1] == 2:
+def _recall(counts: Counts) -> np.ndarray:
+    if counts.binary:
         return divide(counts.both, counts.actual)[:, 1]
     return _macro(divide(counts.both, counts.actual, 0.0), counts.present)
+
+
+COUNTED: dict[str, Callable[[Counts], np.ndarray]] = {
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": lambda counts: counts.f1(np.nan)[:, 1],
+    "f1_macro": lambda counts: _macro(counts.f1(), counts.present),
+    "precision": _precision,
+    "recall": _recall,
+}
+"""Metrics that follow from the counts of the classes."""
+
+
+def _of_counts(metric: Callable[[Counts], np.ndarray]) -> Compute:
+    return lambda truth, prediction, weights, threshold: metric(
+        count_rows(truth, prediction, weights, threshold)
+    )
+
+
+# Ranks.
 
 
 def _one_against_rest(
@@ -248,7 +259,7 @@ def _one_against_rest(
     return compute
 
 
-# Probabilities.
+# Means over rows.
 
 
 def row_log_loss(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -259,41 +270,56 @@ def row_log_loss(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return losses
 
 
-def _log_loss(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    return _mean(row_log_loss(truth, prediction), weights)
-
-
-def _brier(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
+def _row_brier(truth: np.ndarray, prediction: np.ndarray, threshold: float) -> np.ndarray:
     miss = prediction.astype(np.float64)
     miss[np.arange(len(truth)), truth] -= 1.0
     scale = 0.5 if prediction.shape[1] == 2 else 1.0
-    return _mean(scale * np.square(miss).sum(axis=1), weights)
+    return np.asarray(scale * np.square(miss).sum(axis=1))
 
 
-def _ece(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
+def _row_hit(truth: np.ndarray, prediction: np.ndarray, threshold: float) -> np.ndarray:
+    return np.asarray((labels(prediction, threshold) == truth).astype(np.float64))
+
+
+def _row_share(truth: np.ndarray, prediction: np.ndarray, threshold: float) -> np.ndarray:
+    scale = np.maximum(np.abs(truth), np.finfo(np.float64).eps)
+    return np.asarray(np.abs(truth - prediction) / scale)
+
+
+ROW_MEANS: dict[str, RowValues] = {
+    "accuracy": _row_hit,
+    "log_loss": lambda truth, prediction, threshold: row_log_loss(truth, prediction),
+    "brier": _row_brier,
+    "rmse": lambda truth, prediction, threshold: np.square(truth - prediction),
+    "mae": lambda truth, prediction, threshold: np.abs(truth - prediction),
+    "mape": _row_share,
+}
+"""Metrics that are the mean of a value of each row; rmse is the root of it."""
+
+
+def _of_rows(value: RowValues) -> Compute:
+    return lambda truth, prediction, weights, threshold: _mean(value(truth, prediction, threshold), weights)
+
+
+def _rmse(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
+    root: np.ndarray = np.sqrt(_mean(ROW_MEANS["rmse"](truth, prediction, threshold), weights))
+    return root
+
+
+# Others.
+
+
+def ece_gaps(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """By weighting and bin [B, ECE_BINS]: rows that were right, less the sum of their confidence."""
     if prediction.shape[1] == 2:
         confidence, right = prediction[:, 1].astype(np.float64), truth == 1
     else:
         confidence, right = prediction.max(axis=1).astype(np.float64), truth == prediction.argmax(axis=1)
-    gap = _sum_by(_bins(confidence, ECE_BINS), weights * (right - confidence), ECE_BINS)
-    return divide(np.abs(gap).sum(axis=1), weights.sum(axis=1))
+    return _sum_by(_bins(confidence, ECE_BINS), weights * (right - confidence), ECE_BINS)
 
 
-# Numbers.
-
-
-def _rmse(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    root: np.ndarray = np.sqrt(_mean(np.square(truth - prediction), weights))
-    return root
-
-
-def _mae(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    return _mean(np.abs(truth - prediction), weights)
-
-
-def _mape(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    scale = np.maximum(np.abs(truth), np.finfo(np.float64).eps)
-    return _mean(np.abs(truth - prediction) / scale, weights)
+def _ece(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
+    return divide(np.abs(ece_gaps(truth, prediction, weights)).sum(axis=1), weights.sum(axis=1))
 
 
 def _r2(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
@@ -322,20 +348,12 @@ def _median_absolute_error(
 
 
 _COMPUTE: dict[str, Compute] = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "f1": _f1,
-    "f1_macro": _f1_macro,
-    "precision": _precision,
-    "recall": _recall,
+    **{name: _of_rows(value) for name, value in ROW_MEANS.items()},
+    **{name: _of_counts(metric) for name, metric in COUNTED.items()},
+    "rmse": _rmse,
     "roc_auc": _one_against_rest(roc_area),
     "average_precision": _one_against_rest(average_precision),
-    "log_loss": _log_loss,
-    "brier": _brier,
     "ece": _ece,
-    "rmse": _rmse,
-    "mae": _mae,
     "r2": _r2,
-    "mape": _mape,
     "median_absolute_error": _median_absolute_error,
 }

@@ -1,8 +1,12 @@
-"""Chosen rows of many, one bit for each of them all: what is in memory of who learns and who is held out."""
+"""Chosen rows of many, one bit for each of them all: what is in memory of who learns and who is held out.
+
+Two bits more a row where it is asked which of the chosen rows one is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ class Selection:
 
         self._bits, counts = [], [0]
         for mask in masks:
-            self._bits.append(np.packbits(mask))
+            self._bits.append(np.packbits(mask, bitorder="little"))
             counts.append(int(mask.sum()))
         self._starts = np.cumsum(counts)
         """How many rows are chosen before each block, and in all."""
@@ -49,6 +53,27 @@ class Selection:
             positions[inside] = self._positions(block)[wanted[inside] - self._starts[block]]
         return positions
 
+    def numbers(self, positions: np.ndarray) -> np.ndarray:
+        """The number of each position [n] among the chosen rows, int64; -1 where it is not one of them."""
+        import numpy as np
+
+        words, before = self._words
+        word, place = positions >> 6, (positions & 63).astype(np.uint64)
+        found = words[word]
+        bit = np.uint64(1) << place
+        number = before[word] + np.bitwise_count(found & (bit - np.uint64(1)))
+        return np.where(found & bit, number, -1)
+
+    @cached_property
+    def _words(self) -> tuple[np.ndarray, np.ndarray]:
+        """The bits in words of 64 rows, and how many rows are chosen before each word."""
+        import numpy as np
+
+        bits = np.concatenate([np.zeros(0, np.uint8), *self._bits])
+        words = np.pad(bits, (0, -len(bits) % 8)).view("<u8")
+        counts = np.bitwise_count(words)
+        return words, np.cumsum(counts, dtype=np.int64) - counts
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         found = self[:]
         return found if dtype is None else found.astype(dtype, copy=False)
@@ -56,4 +81,4 @@ class Selection:
     def _positions(self, block: int) -> np.ndarray:
         import numpy as np
 
-        return np.flatnonzero(np.unpackbits(self._bits[block])) + block * BLOCK_ROWS
+        return np.flatnonzero(np.unpackbits(self._bits[block], bitorder="little")) + block * BLOCK_ROWS

@@ -17,7 +17,7 @@ from pydantic import Field
 from declarative_ml.core.component import Section
 from declarative_ml.core.errors import DataError
 from declarative_ml.learning.accumulator import Accumulator as Accumulator
-from declarative_ml.learning.histograms import histogram, length_histogram, most_frequent
+from declarative_ml.learning.histograms import halved, histogram, length_histogram, most_frequent
 from declarative_ml.learning.iso_dates import PARTS, date_parts, iso_from_days, iso_texts
 from declarative_ml.learning.level_statistics import LevelStatistics as LevelStatistics
 from declarative_ml.learning.moments import Moments
@@ -124,7 +124,8 @@ class NumberStatistics(Accumulator):
         if not self.present:
             raise ValueError("no values, no quantiles")
         places = np.asarray(shares, dtype=np.float64) * (len(self.sample) - 1)
-        points: np.ndarray = np.interp(places, np.arange(len(self.sample)), self.sample)
+        scale = halved(self._low, self._high)
+        points: np.ndarray = np.interp(places, np.arange(len(self.sample)), self.sample * scale) / scale
         points[places <= 0], points[places >= len(self.sample) - 1] = self._low, self._high
         return points
 

@@ -2,10 +2,12 @@
 
     metrics.json     metrics, intervals, baselines, slices, primary metric, threshold, row counts, and with
                      prediction intervals how many test rows they cover and how wide they are
-    test.npz         truth, prediction, rows (positions in the table)
+    truth.npy prediction.npy rows.npy    the test rows, as steps.tested has them
 
 Validation numbers are out-of-fold predictions of the fitted models: the shipped graph has learned from
 those rows, so running it on them would flatter. Everything else comes from running the graph.
+
+Rows and answers stay on disk: what is in memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -18,20 +20,21 @@ from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
 from declarative_ml.learning.baseline import baseline_prediction
 from declarative_ml.learning.coverage import interval_quality
-from declarative_ml.learning.disk_rows import DiskRows
+from declarative_ml.learning.disk_rows import DiskRows, write_rows
 from declarative_ml.learning.intervals import intervals
 from declarative_ml.learning.metric_names import METRICS, default_metric, default_metrics
-from declarative_ml.learning.metrics import score
+from declarative_ml.learning.scores import Rows, parts, scores
 from declarative_ml.scoring.session import open_session, run_graph, run_number_graph
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.divided import chosen, in_table, of_part
+from declarative_ml.steps.divided import Chosen, chosen, of_part
 from declarative_ml.steps.members import held_out_rows
 from declarative_ml.steps.raw import answers
-from declarative_ml.steps.slices import slice_masks
+from declarative_ml.steps.slices import slices_of
 from declarative_ml.steps.split import TEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
 
@@ -49,8 +52,8 @@ def run(context: StepContext) -> None:
     threshold = 0.5 if assembly["threshold"] is None else assembly["threshold"]
     names = metric_names(task, context.params["metric"], context.params["metrics"])
     split = context.inputs["split"]
-    test, target = of_part(split, TEST), DiskRows(split / "target.npy")
-    judge = _Judge(task, names, threshold, context.params["seed"])
+    test = Chosen(split, of_part(split, TEST))
+    judge = _Judge(task, names, threshold, context.params["seed"], context.scratch)
     context.progress(0.1, "validation rows")
     result: dict[str, Any] = {
         "primary": names[0],
@@ -62,22 +65,30 @@ def run(context: StepContext) -> None:
         "slices": [],
         "interval": None,
     }
-    _validation(context, judge, target, result)
-    rows, truth = in_table(split, test[:]), target[test]
+    _validation(context, judge, result)
     context.progress(0.5, "test rows")
-    prediction = np.zeros(0)
-    if len(rows):
-        prediction, ends = _answers(context, rows)
-        fitted = target.view(chosen(split, lambda part, _: part != TEST))
-        result["metrics"]["test"] = judge.scores(truth, prediction)
-        result["intervals"]["test"] = judge.intervals(truth, prediction)
-        result["baselines"]["test"] = _baselines(context, judge, rows, truth, fitted)
-        result["slices"] = _slices(context, judge, rows, truth, prediction)
+    truth = _copied(test.target, context.out / "truth.npy")
+    _copied(test.positions, context.out / "rows.npy")
+    path = context.out / "prediction.npy"
+    if not len(test):
+        np.save(path, np.zeros(0))
+    else:
+        prediction, ends = _answers(context, test, path)
+        measured = judge.scores(truth, prediction)
+        result["metrics"]["test"] = _finite(measured)
+        result["intervals"]["test"] = judge.intervals(truth, prediction, names, measured)
+        result["baselines"]["test"] = _baselines(context, judge, test, truth)
+        result["slices"] = _slices(context, judge, test, truth, prediction)
         if ends is not None:
-            seed = context.params["seed"]
-            result["interval"] = interval_quality(truth, *ends, assembly["interval"], seed=seed)
-    np.savez(context.out / "test.npz", truth=truth, prediction=prediction, rows=rows)
+            result["interval"] = interval_quality(
+                truth, *ends, assembly["interval"], seed=context.params["seed"], scratch=context.scratch
+            )
     write_json(context.out / "metrics.json", result)
+
+
+def _copied(rows: DiskRows, path: Path) -> DiskRows:
+    """The rows as a file of their own."""
+    return write_rows(path, len(rows), (rows[part] for part in (*parts(rows), slice(0, 0))))
 
 
 def metric_names(task: Task, primary: str | None, more: list[str]) -> list[str]:
@@ -98,47 +109,51 @@ def metric_names(task: Task, primary: str | None, more: list[str]) -> list[str]:
 class _Judge:
     """Scores with one set of metrics, one threshold and one seed."""
 
-    def __init__(self, task: Task, names: list[str], threshold: float, seed: int) -> None:
-        self.task, self.names, self.threshold, self.seed = task, names, threshold, seed
+    def __init__(self, task: Task, names: list[str], threshold: float, seed: int, scratch: Path) -> None:
+        self.task, self.names, self.threshold = task, names, threshold
+        self.seed, self.scratch = seed, scratch
 
-    def scores(self, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float | None]:
-        """Metric -> value; None where these rows do not define it."""
-        found = {
-            name: score(name, self.task, truth, prediction, threshold=self.threshold) for name in self.names
-        }
-        return {name: _finite(value) for name, value in found.items()}
-
-    def interval(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> list[float] | None:
-        """The 95 % interval of one metric, or None where it is undefined."""
-        return self.intervals(truth, prediction, [name]).get(name)
+    def scores(self, truth: Rows, prediction: Rows) -> dict[str, float]:
+        """Metric -> value; NaN where these rows do not define it."""
+        return scores(
+            self.names, self.task, truth, prediction, threshold=self.threshold, scratch=self.scratch
+        )
 
     def intervals(
-        self, truth: np.ndarray, prediction: np.ndarray, names: list[str] | None = None
+        self, truth: Rows, prediction: Rows, names: list[str], known: Mapping[str, float]
     ) -> dict[str, list[float]]:
-        """Metric -> 95 % interval, where defined."""
-        names = self.names if names is None else names
-        found = intervals(names, self.task, truth, prediction, threshold=self.threshold, seed=self.seed)
+        """Metric -> 95 % interval, where defined, of metrics whose values are `known`."""
+        found = intervals(
+            names,
+            self.task,
+            truth,
+            prediction,
+            threshold=self.threshold,
+            seed=self.seed,
+            known=known,
+            scratch=self.scratch,
+        )
         return {name: list(bounds) for name, bounds in found.items() if all(map(math.isfinite, bounds))}
 
 
-def _validation(context: StepContext, judge: _Judge, target: DiskRows, result: dict[str, Any]) -> None:
-    import numpy as np
-
+def _validation(context: StepContext, judge: _Judge, result: dict[str, Any]) -> None:
     path = context.inputs["assemble"] / "validation.npy"
     if not path.exists():
         return
-    truth, prediction = target[held_out_rows(context)], np.load(path)
-    result["metrics"]["validation"] = judge.scores(truth, prediction)
-    primary = judge.interval(judge.names[0], truth, prediction)
-    result["intervals"]["validation"] = {} if primary is None else {judge.names[0]: primary}
+    truth = Chosen(context.inputs["split"], held_out_rows(context)).target
+    prediction = DiskRows(path)
+    measured = judge.scores(truth, prediction)
+    result["metrics"]["validation"] = _finite(measured)
+    result["intervals"]["validation"] = judge.intervals(truth, prediction, judge.names[:1], measured)
 
 
 def _answers(
-    context: StepContext, rows: np.ndarray
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-    """What the shipped graph says of rows of the table: predictions, and the ends of their intervals."""
+    context: StepContext, rows: Chosen, path: Path
+) -> tuple[DiskRows, tuple[DiskRows, DiskRows] | None]:
+    """What the shipped graph says of rows of the table: predictions, which are written to `path`, and the
+    ends of their intervals."""
     if context.read("assemble", "assembly.json")["interval"] is None:
-        return _asked(context, "assemble", rows, run_graph), None
+        return _asked(context, "assemble", rows, run_graph, path), None
 
     def with_ends(session: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
         import numpy as np
@@ -146,51 +161,68 @@ def _answers(
         outputs = run_number_graph(session, arrays)
         return np.stack([outputs[name] for name in ("prediction", "lower", "upper")], axis=1)
 
-    found = _asked(context, "assemble", rows, with_ends)
-    return found[:, 0], (found[:, 1], found[:, 2])
+    found = _asked(context, "assemble", rows, with_ends, context.scratch / "ends.npy")
+    prediction, lower, upper = (
+        write_rows(to, len(found), (found[part][:, column] for part in parts(found)))
+        for column, to in enumerate((path, context.scratch / "lower.npy", context.scratch / "upper.npy"))
+    )
+    return prediction, (lower, upper)
 
 
 def _asked(
-    context: StepContext, role: str, rows: np.ndarray, ask: Callable[[Any, dict[str, np.ndarray]], np.ndarray]
-) -> np.ndarray:
-    """What the graph of an assemble artifact says of rows of the table."""
+    context: StepContext,
+    role: str,
+    rows: Chosen,
+    ask: Callable[[Any, dict[str, np.ndarray]], np.ndarray],
+    path: Path,
+) -> DiskRows:
+    """What the graph of an assemble artifact says of rows of the table, written to `path`."""
     session = open_session((context.inputs[role] / "model.onnx").read_bytes(), threads=context.threads)
     dtypes = {item["name"]: item["dtype"] for item in context.read(role, "assembly.json")["inputs"]}
-    return answers(context.inputs, rows, dtypes, lambda arrays: ask(session, arrays), context.scratch)
+    found = answers(context.inputs, rows, dtypes, lambda arrays: ask(session, arrays), context.scratch)
+    return write_rows(path, len(rows), found)
 
 
 def _baselines(
-    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, fitted: DiskRows
+    context: StepContext, judge: _Judge, test: Chosen, truth: DiskRows
 ) -> dict[str, dict[str, float | None]]:
-    constant = baseline_prediction(judge.task, fitted, len(truth))
-    found = {"majority" if judge.task.is_classification else "mean": judge.scores(truth, constant)}
+    import numpy as np
+
+    fitted = DiskRows(test.split / "target.npy").view(chosen(test.split, lambda part, _: part != TEST))
+    one = baseline_prediction(judge.task, fitted, 1)
+    constant = np.broadcast_to(one, (len(truth), *one.shape[1:]))
+    name = "majority" if judge.task.is_classification else "mean"
+    found = {name: _finite(judge.scores(truth, constant))}
     if "baseline" in context.inputs:
-        found["linear"] = judge.scores(truth, _asked(context, "baseline", rows, run_graph))
+        linear = _asked(context, "baseline", test, run_graph, context.scratch / "baseline.npy")
+        found["linear"] = _finite(judge.scores(truth, linear))
     return found
 
 
 def _slices(
-    context: StepContext, judge: _Judge, rows: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+    context: StepContext, judge: _Judge, test: Chosen, truth: DiskRows, prediction: DiskRows
 ) -> list[dict[str, Any]]:
     """Metrics of each slice of the test rows, with its size and the interval of the primary metric."""
     found = []
-    masks = slice_masks(context.inputs["table"], rows, context.params["slices"], most=MAX_SLICES)
-    for name, mask in masks:
-        if not mask.any():
+    wanted = context.params["slices"]
+    for part in slices_of(context.inputs["table"], test, wanted, context.scratch, most=MAX_SLICES):
+        rows = part.rows()
+        if not len(rows):
             continue
-        inside, answer = truth[mask], prediction[mask]
+        inside, answer = truth.view(rows), prediction.view(rows)
+        measured, primary = judge.scores(inside, answer), judge.names[:1]
+        ends = judge.intervals(inside, answer, primary, measured) if len(rows) >= SMALL_SLICE else {}
         found.append(
             {
-                "slice": name,
-                "rows": int(mask.sum()),
-                "metrics": judge.scores(inside, answer),
-                "interval": judge.interval(judge.names[0], inside, answer)
-                if len(inside) >= SMALL_SLICE
-                else None,
+                "slice": part.name,
+                "rows": len(rows),
+                "metrics": _finite(measured),
+                "interval": ends.get(judge.names[0]),
             }
         )
     return found
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(found: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what is undefined is null."""
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.duration import microseconds_of
@@ -28,23 +28,23 @@ from declarative_ml.learning.gate_rules import (
 )
 from declarative_ml.learning.intervals import interval, paired_difference
 from declarative_ml.learning.metric_names import METRICS
-from declarative_ml.learning.metrics import score
+from declarative_ml.learning.scores import scores
+from declarative_ml.learning.selection import Selection
 from declarative_ml.report.content import GatePart, GateResult
 from declarative_ml.scoring.session import open_session
 from declarative_ml.scoring.timing import microseconds
 from declarative_ml.spec.gates import Gate
 from declarative_ml.steps import gate_words as words
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.divided import in_table
+from declarative_ml.steps.divided import Chosen, of_part
 from declarative_ml.steps.gate_groups import judge_groups
 from declarative_ml.steps.members import held_out_rows
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.rival import Rival, find_rival
-from declarative_ml.steps.slices import as_text, slice_masks
+from declarative_ml.steps.slices import Slice, SliceOf, as_text, slices_of
+from declarative_ml.steps.split import TEST
+from declarative_ml.steps.tested import read_tested
 from declarative_ml.steps.verdict import write_verdict
-
-if TYPE_CHECKING:
-    import numpy as np
 
 GATES = "gates.json"
 _TIMINGS = 5
@@ -79,13 +79,19 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the new model says of one part of the rows."""
+    """What the new model says of one part of the rows, on disk."""
 
     part: str
-    rows: np.ndarray
-    """Positions in the table [N]."""
-    truth: np.ndarray
-    prediction: np.ndarray
+    rows: Chosen
+    truth: DiskRows
+    prediction: DiskRows
+
+    def only(self, part: Slice | None) -> tuple[DiskRows, DiskRows]:
+        """Truth and prediction of a slice, or of all."""
+        if part is None:
+            return self.truth, self.prediction
+        rows = part.rows()
+        return self.truth.view(rows), self.prediction.view(rows)
 
 
 class Court:
@@ -112,23 +118,17 @@ class Court:
     @cached_property
     def test(self) -> Answers:
         """What `evaluate` has measured: the ONNX file on the test rows."""
-        import numpy as np
-
-        path = self.context.inputs["evaluate"] / "test.npz"
-        with np.load(path, allow_pickle=False) as found:
-            return Answers("test", found["rows"], found["truth"], found["prediction"])
+        tested = read_tested(self.context.inputs["evaluate"])
+        split = self.context.inputs["split"]
+        return Answers("test", Chosen(split, of_part(split, TEST)), tested.truth, tested.prediction)
 
     @cached_property
     def validation(self) -> Answers:
         """The held-out rows, each as the fit that had not seen it answers."""
-        import numpy as np
-
-        split = self.context.inputs["split"]
         path = self.context.inputs["assemble"] / "validation.npy"
         known = path.exists()
-        rows = held_out_rows(self.context)[:] if known else np.zeros(0, dtype=np.int64)
-        prediction = np.load(path) if known else np.zeros(0)
-        return Answers("validation", in_table(split, rows), DiskRows(split / "target.npy")[rows], prediction)
+        rows = Chosen(self.context.inputs["split"], held_out_rows(self.context) if known else Selection(()))
+        return Answers("validation", rows, rows.target, DiskRows(path) if known else rows.target)
 
     @cached_property
     def rival(self) -> Rival:
@@ -145,8 +145,8 @@ class Court:
         rows = self.answers(gate)
         demand = Demand(gate.min, gate.max, bool(gate.sure))
 
-        def measure(label: str, mask: np.ndarray, confidence: float) -> GatePart:
-            return self._measured(gate, demand, rows, label, mask, confidence)
+        def measure(part: Slice | None, confidence: float) -> GatePart:
+            return self._measured(gate, demand, rows, part, confidence)
 
         def margin(part: GatePart) -> float:
             return demand.margin(part.observed or 0.0)
@@ -161,17 +161,18 @@ class Court:
         return replace(result, limit=limit, bound=bound)
 
     def _measured(
-        self, gate: Gate, demand: Demand, rows: Answers, label: str, mask: np.ndarray, confidence: float
+        self, gate: Gate, demand: Demand, rows: Answers, part: Slice | None, confidence: float
     ) -> GatePart:
-        metric, count = str(gate.metric), int(mask.sum())
-        truth, guess = rows.truth[mask], rows.prediction[mask]
-        value = score(metric, self.task, truth, guess, threshold=self.threshold)
+        metric, label, scratch = str(gate.metric), part.name if part else "", self.context.scratch
+        truth, guess = rows.only(part)
+        count = len(truth)
+        value = scores([metric], self.task, truth, guess, threshold=self.threshold, scratch=scratch)[metric]
         if not math.isfinite(value):
             return GatePart(label, count, reason=f"{metric} is not defined on its {_on(count, rows)}")
         ends = _finite(
             interval(
                 metric, self.task, truth, guess, threshold=self.threshold, seed=self.seed, level=confidence,
-                resamples=resamples_for(confidence) if gate.sure else 200,
+                resamples=resamples_for(confidence) if gate.sure else 200, known={metric: value},
             )
         )  # fmt: skip
         passed = demand.passes(value, ends)
@@ -198,8 +199,8 @@ class Court:
         if rival.unfit:
             return replace(result, reason=f"cannot be compared: {rival.unfit}")
 
-        def measure(label: str, mask: np.ndarray, confidence: float) -> GatePart:
-            return self._compared(gate, by, label, mask, confidence)
+        def measure(part: Slice | None, confidence: float) -> GatePart:
+            return self._compared(gate, by, part, confidence)
 
         def margin(part: GatePart) -> float:
             ends = part.interval or (0.0, 0.0)
@@ -207,15 +208,19 @@ class Court:
 
         return self._over_slices(result, gate, rows, measure, margin)
 
-    def _compared(self, gate: Gate, by: float, label: str, mask: np.ndarray, confidence: float) -> GatePart:
-        metric, count, rival = str(gate.metric), int(mask.sum()), self.rival
+    def _compared(self, gate: Gate, by: float, part: Slice | None, confidence: float) -> GatePart:
+        metric, label, rival = str(gate.metric), part.name if part else "", self.rival
         assert rival.prediction is not None
-        truth, guess, other = self.test.truth[mask], self.test.prediction[mask], rival.prediction[mask]
-        mine = score(metric, self.task, truth, guess, threshold=self.threshold)
-        theirs = score(metric, self.task, truth, other, threshold=rival.threshold)
+        truth, guess = self.test.only(part)
+        other, count = rival.prediction if part is None else rival.prediction.view(part.rows()), len(truth)
+        scratch = self.context.scratch
+        mine, theirs = (
+            scores([metric], self.task, truth, said, threshold=threshold, scratch=scratch)[metric]
+            for said, threshold in ((guess, self.threshold), (other, rival.threshold))
+        )
         found = paired_difference(
             metric, self.task, truth, guess, other, threshold_a=self.threshold, threshold_b=rival.threshold,
-            seed=self.seed, level=confidence, resamples=resamples_for(confidence),
+            seed=self.seed, level=confidence, resamples=resamples_for(confidence), scratch=scratch,
         )  # fmt: skip
         if not all(map(math.isfinite, found)):
             return GatePart(label, count, reason=f"{metric} is not defined on its {_on(count, self.test)}")
@@ -237,7 +242,7 @@ class Court:
         result: GateResult,
         gate: Gate,
         rows: Answers,
-        measure: Callable[[str, np.ndarray, float], GatePart],
+        measure: Callable[[Slice | None, float], GatePart],
         margin: Callable[[GatePart], float],
     ) -> GateResult:
         """The result with the numbers of the only slice, or of the worst one."""
@@ -263,23 +268,23 @@ class Court:
         )
 
     def _parts(
-        self, gate: Gate, rows: Answers, measure: Callable[[str, np.ndarray, float], GatePart]
+        self, gate: Gate, rows: Answers, measure: Callable[[Slice | None, float], GatePart]
     ) -> list[GatePart]:
         """All slices, those with too few rows not judged."""
-        import numpy as np
-
         confidence = CONFIDENCE if gate.confidence is None else gate.confidence
         if gate.slice is None:
-            return [measure("", np.ones(len(rows.truth), dtype=bool), confidence)]
-        masks = slice_masks(self.context.inputs["table"], rows.rows, [gate.slice])
+            return [measure(None, confidence)]
+        slices = self._slices(rows, gate.slice)
         least = ROWS if gate.rows is None else gate.rows
-        enough = sum(mask.sum() >= least for _, mask in masks)
+        enough = sum(part.count >= least for part in slices)
         if gate.beats is not None:
-            confidence = shared_confidence(confidence, int(enough), sure=bool(gate.sure))
+            confidence = shared_confidence(confidence, enough, sure=bool(gate.sure))
         return [
-            measure(label, mask, confidence) if mask.sum() >= least else _few(label, mask, rows, least)
-            for label, mask in masks
+            measure(part, confidence) if part.count >= least else _few(part, rows, least) for part in slices
         ]
+
+    def _slices(self, rows: Answers, wanted: SliceOf) -> list[Slice]:
+        return slices_of(self.context.inputs["table"], rows.rows, [wanted], self.context.scratch)
 
     # Groups, speed and size.
 
@@ -292,9 +297,9 @@ class Court:
         )
         if not len(rows.truth):
             return replace(result, reason=f"there are no {words.PARTS[rows.part]}")
-        masks = slice_masks(self.context.inputs["table"], rows.rows, [str(gate.column)])
-        answer = (rows.truth, rows.prediction)
-        return judge_groups(result, gate, self.task, answer, self.threshold, wanted, masks, self.seed)
+        slices = self._slices(rows, str(gate.column))
+        answer = (rows.truth[:], rows.prediction[:])
+        return judge_groups(result, gate, self.task, answer, self.threshold, wanted, slices, self.seed)
 
     def _wanted(self, name: str, gate: Gate) -> int | None:
         """The number of the class that is meant. Raises DataError for one that the target does not have."""
@@ -355,9 +360,8 @@ def _finite(ends: tuple[float, float]) -> tuple[float, float] | None:
     return ends if all(map(math.isfinite, ends)) else None
 
 
-def _few(label: str, mask: np.ndarray, rows: Answers, least: int) -> GatePart:
-    count = int(mask.sum())
-    return GatePart(label, count, reason=f"{_on(count, rows)} are fewer than {least}")
+def _few(part: Slice, rows: Answers, least: int) -> GatePart:
+    return GatePart(part.name, part.count, reason=f"{_on(part.count, rows)} are fewer than {least}")
 
 
 def _labelled(part: GatePart) -> str:

@@ -13,6 +13,7 @@ from declarative_ml.learning.gate_rules import CONFIDENCE, ROWS, Demand
 from declarative_ml.report.content import GatePart, GateResult
 from declarative_ml.spec.gates import Gate
 from declarative_ml.steps import gate_words as words
+from declarative_ml.steps.slices import Slice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,16 +28,17 @@ def judge_groups(
     answers: tuple[np.ndarray, np.ndarray],
     threshold: float,
     wanted: int | None,
-    masks: Sequence[tuple[str, np.ndarray]],
+    slices: Sequence[Slice],
     seed: int,
 ) -> GateResult:
-    """The result for groups of rows by their masks; `answers` are truth and prediction, `wanted` the number
+    """The result for groups of rows; `answers` are truth and prediction, `wanted` the number
     of the class that is meant."""
     values, counted = measured_rows(str(gate.fairness), task, *answers, threshold, wanted)
     least = ROWS if gate.rows is None else gate.rows
     parts, groups = [], []
-    for label, mask in masks:
-        inside = values[mask & counted]
+    for part in slices:
+        rows, label = part.rows()[:], part.name
+        inside = values[rows[counted[rows]]]
         if len(inside) < least:
             reason = f"not compared: {len(inside):,} rows that count are fewer than {least}"
             parts.append(GatePart(label, len(inside), reason=reason))

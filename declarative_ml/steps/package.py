@@ -10,12 +10,14 @@ from declarative_ml.core.atomic import read_json
 from declarative_ml.core.task import Task
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
 from declarative_ml.learning.answer_reference import answer_reference
+from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.report.card import card_markdown
 from declarative_ml.report.card_facts import CARD, FACTS
 from declarative_ml.steps.behave import TESTS
 from declarative_ml.steps.card import card_facts, read_card
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.table import read_schema
+from declarative_ml.steps.tested import read_tested
 from declarative_ml.store.bundle import MODEL, REFERENCE, Bundle, write_bundle
 
 
@@ -65,14 +67,11 @@ def run(context: StepContext) -> None:
 
 def _reference(context: StepContext, assembly: dict[str, Any]) -> bytes:
     """reference.json with the answers on held-out rows: the test rows, else what folds say of theirs."""
-    import numpy as np
-
     reference = context.read("prepare", "reference.json")
-    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as arrays:
-        prediction = arrays["prediction"]
+    prediction = read_tested(context.inputs["evaluate"]).prediction
     held_out = context.inputs["assemble"] / "validation.npy"
     if not len(prediction) and held_out.exists():
-        prediction = np.load(held_out)
+        prediction = DiskRows(held_out)
     if len(prediction):
         task = Task.model_validate(assembly["task"])
         reference["predictions"] = answer_reference(task, prediction, assembly["threshold"])

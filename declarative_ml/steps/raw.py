@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.reading import Reading
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features.base import Feature, State
+from declarative_ml.steps.divided import Chosen
 from declarative_ml.steps.in_order import in_order
 from declarative_ml.steps.readings import blocks_as_read, rows_as_read
 
@@ -71,35 +72,35 @@ ROWS_AT_ONCE = 1 << 16
 
 def answers(
     inputs: Mapping[str, Path],
-    rows: np.ndarray,
+    rows: np.ndarray | Chosen,
     dtypes: dict[str, Any],
     ask: Callable[[Arrays], np.ndarray],
     scratch: Path,
-) -> np.ndarray:
-    """What `ask` says [N, …] of the rows of a table, who is given the raw arrays of some at a time.
+) -> Iterator[np.ndarray]:
+    """What `ask` says [n, …] of the rows of a table, who is given the raw arrays of some at a time.
 
     They are asked for as they come: the last bits of an answer depend on its neighbours, and must not follow
     the order of the table.
     """
-    import numpy as np
-
-    parts = stretches(inputs["table"], inputs.get("prepare"), rows, list(dtypes), scratch)
-    return np.concatenate([ask(_arrays(part, dtypes)) for part in parts])
+    for part in stretches(inputs["table"], inputs.get("prepare"), rows, list(dtypes), scratch):
+        yield ask(_arrays(part, dtypes))
 
 
 def stretches(
-    table: Path, prepared: Path | None, rows: np.ndarray, columns: list[str], scratch: Path
+    table: Path, prepared: Path | None, rows: np.ndarray | Chosen, columns: list[str], scratch: Path
 ) -> Iterator[pa.Table]:
-    """Columns of the given rows of a table, ROWS_AT_ONCE at a time: the table is gone over once, however many
-    they are."""
+    """Columns of the given rows of a table (positions, or rows of its split), ROWS_AT_ONCE at a time: the
+    table is gone over once, however many they are."""
     import pyarrow as pa
 
     if len(rows) <= ROWS_AT_ONCE:
-        yield rows_as_read(table, prepared, rows, columns)
+        positions = rows.positions[:] if isinstance(rows, Chosen) else rows
+        yield rows_as_read(table, prepared, positions, columns)
         return
+    places = rows if isinstance(rows, Chosen) else _Places(rows)
     blocks = (block.select(columns) for _, block in blocks_as_read(table, prepared))
     held: list[pa.RecordBatch] = []
-    for block in in_order(blocks, _Places(rows), len(rows), scratch / "asked.arrow"):
+    for block in in_order(blocks, places, len(rows), scratch / "asked.arrow"):
         held.append(block)
         while sum(part.num_rows for part in held) >= ROWS_AT_ONCE:
             found = pa.Table.from_batches(held)

@@ -37,6 +37,7 @@ from declarative_ml.steps.check import check_results
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.report_notes import notes, served_faults, verified
 from declarative_ml.steps.segments import FILE as SEGMENTS
+from declarative_ml.steps.tested import read_tested, shown_rows
 
 _LIBRARIES = (
     "declarative-ml",
@@ -71,18 +72,13 @@ def run(context: StepContext) -> None:
 
 def content(context: StepContext) -> ReportContent:
     """Everything the page shows, gathered from the artifacts."""
-    import numpy as np
-
     assembly = context.read("assemble", "assembly.json")
     task = Task.model_validate(assembly["task"])
     metrics = context.read("evaluate", "metrics.json")
     split = context.read("split", "split.json")
     resolved = context.read("profile", "features.json")
     related = context.read("profile", "relations.json")
-    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
-        truth, prediction = test["truth"], test["prediction"]
     outcomes = _outcomes(context)
-    shown = {"truth": truth, "prediction": prediction} if len(truth) else {}
     return ReportContent(
         name=context.params["name"],
         description=context.params["description"],
@@ -115,8 +111,16 @@ def content(context: StepContext) -> ReportContent:
             "Explain one row": f"dml explain {context.params['name']}.yaml --row '{{…}}'",
         },
         **_explanation(context),
-        **shown,
+        **_shown(context),
     )
+
+
+def _shown(context: StepContext) -> dict[str, Any]:
+    """The test rows that pictures are drawn of: of many the first in the order of their hashes, which is as
+    good as random."""
+    tested = read_tested(context.inputs["evaluate"])
+    rows = shown_rows(tested)
+    return {"truth": tested.truth[:rows], "prediction": tested.prediction[:rows]} if rows else {}
 
 
 def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from declarative_ml.core.task import Task
 from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.tested import AnsweredRows, read_tested, shown_rows
 from declarative_ml.steps.verdict import read_verdict
 from declarative_ml.steps.verify import RESULT as VERIFIED
 
@@ -26,8 +27,20 @@ def notes(context: StepContext) -> list[str]:
         *context.read("split", "split.json")["notes"],
         *context.read("table", "info.json")["notes"],
         *([_VALIDATION] if has_validation else []),
+        *_shown_notes(read_tested(context.inputs["evaluate"])),
         *_monotone_notes(task, assembly["monotone"]),
         *_reading_notes(assembly["inputs"]),
+    ]
+
+
+def _shown_notes(tested: AnsweredRows) -> list[str]:
+    """What pictures leave out."""
+    shown = shown_rows(tested)
+    if shown == len(tested):
+        return []
+    return [
+        f"Pictures of test rows, and the shares in their captions, are of {shown:,} of the {len(tested):,}, "
+        "drawn by their hashes. All other numbers are of all test rows."
     ]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.task import Task
+from declarative_ml.learning.disk_rows import DiskRows, write_rows
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.table import raw_inputs
 from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.divided import Chosen
 from declarative_ml.steps.raw import stretches
 from declarative_ml.steps.table import open_table
 from declarative_ml.store.bundle import Bundle
@@ -30,14 +33,14 @@ class Rival:
     exists: bool = False
     unfit: str = ""
     """Why it cannot be compared, if it cannot."""
-    prediction: np.ndarray | None = None
+    prediction: DiskRows | None = None
     """Test rows: probabilities [N, classes] in the order of the new model's, or values [N]."""
     threshold: float = 0.5
     """binary: from this probability of the new model's positive class on its answer is that class."""
     notes: tuple[str, ...] = ()
 
 
-def find_rival(context: StepContext, task: Task, rows: np.ndarray) -> Rival:
+def find_rival(context: StepContext, task: Task, rows: np.ndarray | Chosen) -> Rival:
     """The champion among the inputs, and what it says of `rows` of the table (none: not asked)."""
     if "champion" not in context.inputs:
         return Rival(NO_CHAMPION)
@@ -80,28 +83,34 @@ def _lacking(context: StepContext, bundle: Bundle) -> str:
     return f"the champion needs the column{'s' * (len(absent) > 1)} {listed}, which the data no longer has"
 
 
-def _answers(context: StepContext, task: Task, rows: np.ndarray, bundle: Bundle, about: str) -> Rival:
+def _answers(
+    context: StepContext, task: Task, rows: np.ndarray | Chosen, bundle: Bundle, about: str
+) -> Rival:
     import numpy as np
 
     scorer = Scorer(bundle, threads=context.threads)
     misfits: Counter[str] = Counter()
-    scored = [
-        scorer.predict_raw(raw_inputs(scorer, batch, strict=False, misfits=misfits))
-        for part in stretches(context.inputs["table"], None, rows, list(scorer.columns), context.scratch)
-        for batch in part.combine_chunks().to_batches()
-    ]
-    notes = _notes(context, bundle, misfits)
-    if not task.is_classification:
-        values = np.concatenate([part.prediction for part in scored]).astype(np.float64)
-        return Rival(about, exists=True, prediction=values, notes=notes)
     places = [scorer.task.classes.index(name) for name in task.classes]
+
+    def said() -> Iterator[np.ndarray]:
+        table, columns = context.inputs["table"], list(scorer.columns)
+        for part in stretches(table, None, rows, columns, context.scratch):
+            for batch in part.combine_chunks().to_batches():
+                raw = raw_inputs(scorer, batch, strict=False, misfits=misfits)
+                found = scorer.predict_raw(raw)
+                if task.is_classification:
+                    yield np.asarray(found.probabilities, dtype=np.float64)[:, places]
+                else:
+                    yield np.asarray(found.prediction, dtype=np.float64)
+
+    prediction = write_rows(context.scratch / "champion.npy", len(rows), said())
+    notes = _notes(context, bundle, misfits)
     threshold = bundle.manifest.threshold
     threshold = 0.5 if threshold is None else threshold
     if task.type == "binary" and places == [1, 0]:
         # It says yes to the other class: below its threshold, so above one minus it, is yes to ours.
         threshold = float(np.nextafter(np.float32(1.0 - threshold), np.float32(2.0)))
-    wide = np.concatenate([np.asarray(part.probabilities, dtype=np.float64) for part in scored])
-    return Rival(about, exists=True, prediction=wide[:, places], threshold=threshold, notes=notes)
+    return Rival(about, exists=True, prediction=prediction, threshold=threshold, notes=notes)
 
 
 def _notes(context: StepContext, bundle: Bundle, misfits: Counter[str]) -> tuple[str, ...]:

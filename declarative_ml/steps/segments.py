@@ -23,6 +23,7 @@ from declarative_ml.learning.segments import MAX_ROWS
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.rival import find_rival
 from declarative_ml.steps.table import read_rows
+from declarative_ml.steps.tested import read_tested
 from declarative_ml.store.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(context: StepContext) -> None:
     def champion(rows: np.ndarray) -> np.ndarray:
         prediction = find_rival(context, task, rows).prediction
         assert prediction is not None  # it fits: that was asked above
-        return prediction
+        return prediction[:]
 
     write_findings(context, champion, Bundle.open(context.inputs["champion"]).reference())
 
@@ -58,25 +59,23 @@ def write_findings(
     """Write the segments; with what a champion answers to the same rows, also those in which the model is
     worse than the champion; with the champion's reference.json, how far the training rows
     have moved from its."""
-    import numpy as np
-
     task = Task.model_validate(context.read("assemble", "assembly.json")["task"])
     measured = context.read("evaluate", "metrics.json")
-    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
-        truth, prediction, rows = test["truth"], test["prediction"], test["rows"]
-    found: dict[str, Any] = {"rows": 0, "of": len(rows), "segments": [], "contrasts": [], "champion": None}
-    if len(rows):
-        chosen = _sample(len(rows), context.params["seed"])
+    tested = read_tested(context.inputs["evaluate"])
+    found: dict[str, Any] = {"rows": 0, "of": len(tested), "segments": [], "contrasts": [], "champion": None}
+    if len(tested):
+        chosen = _sample(len(tested), context.params["seed"])
+        rows = tested.rows[chosen]
         context.progress(0.1, f"searching {len(chosen):,} rows")
         judged = Judged(
             task=task,
-            columns=raw_columns(context, rows[chosen]),
-            truth=truth[chosen],
-            prediction=prediction[chosen],
+            columns=raw_columns(context, rows),
+            truth=tested.truth[chosen],
+            prediction=tested.prediction[chosen],
             primary=measured["primary"],
             threshold=0.5 if measured["threshold"] is None else measured["threshold"],
             seed=context.params["seed"],
-            champion=None if champion is None else champion(rows[chosen]),
+            champion=None if champion is None else champion(rows),
         )
         found |= find_failures(judged)
     context.progress(0.9, "writing what was found")

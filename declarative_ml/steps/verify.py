@@ -28,6 +28,7 @@ from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.raw import raw_arrays
 from declarative_ml.steps.table import read_rows
+from declarative_ml.steps.tested import read_tested
 from declarative_ml.steps.verdict import write_verdict
 from declarative_ml.store.bundle import Bundle, Input
 
@@ -100,12 +101,9 @@ def _verify(context: StepContext) -> tuple[dict[str, Any], list[str]]:
 def _expected(context: StepContext, task: Task, inputs: tuple[Input, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Positions of rows, and what the run measured of them: [n, C] or [n]. Of training rows the graph is
     asked, as there are no test rows."""
-    import numpy as np
-
-    with np.load(context.inputs["evaluate"] / "test.npz", allow_pickle=False) as test:
-        rows, prediction = test["rows"][:ROWS], test["prediction"][:ROWS]
-    if len(rows):
-        return rows, prediction
+    tested = read_tested(context.inputs["evaluate"])
+    if len(tested):
+        return tested.rows[:ROWS], tested.prediction[:ROWS]
     rows = DiskRows(context.inputs["split"] / "order.npy")[:ROWS]
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes())
     dtypes = {item.name: item.dtype for item in inputs}

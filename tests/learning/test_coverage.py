@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from declarative_ml.learning import scores
 from declarative_ml.learning.coverage import interval_quality
 
 
@@ -28,3 +31,24 @@ def test_the_interval_of_the_coverage_is_that_of_a_share() -> None:
     truth = np.random.default_rng(0).uniform(size=1000)
     _, low, high = interval_quality(truth, np.zeros(1000), np.full(1000, 0.9), 0.9)["coverage"]
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.09 / 1000), rel=0.25)
+
+
+def test_many_rows_are_measured_as_few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    truth, middle = random.normal(size=5_003), random.normal(0.0, 0.2, 5_003)
+    half = random.uniform(0.1, 2.0, 5_003)
+    few = interval_quality(truth, middle - half, middle + half, 0.8)
+    monkeypatch.setattr(scores, "AT_ONCE", 10)
+    monkeypatch.setattr(scores, "_PART", 700)
+    many = interval_quality(truth, middle - half, middle + half, 0.8, scratch=tmp_path)
+    for name in ("coverage", "width"):
+        assert many.pop(name) == pytest.approx(few.pop(name), rel=1e-12)
+    for one, other in zip(many.pop("groups"), few.pop("groups"), strict=True):
+        assert one == pytest.approx(other, rel=1e-12)
+    assert many == few and not list(tmp_path.iterdir())
+
+
+def test_rows_of_one_width_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "AT_ONCE", 1)
+    found = interval_quality(np.arange(10.0), np.zeros(10), np.full(10, 4.5), 0.5)
+    assert found["groups"] == [{"rows": 2, "width": 4.5, "coverage": pytest.approx(0.5)}] * 5

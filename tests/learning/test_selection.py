@@ -30,3 +30,13 @@ def test_it_is_sliced_and_indexed_as_the_positions_are(rows: int, share: float) 
     if edge:
         wanted = random.integers(0, edge, 50)
         assert np.array_equal(found[wanted], positions[wanted])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("rows", [1, 100, BLOCK_ROWS, 2 * BLOCK_ROWS + 77])
+def test_each_position_has_its_number_among_the_chosen(rows: int, share: float) -> None:
+    random = np.random.default_rng(0)
+    mask = random.random(rows) < share
+    asked = random.permutation(rows)
+    expected = np.where(mask, np.cumsum(mask) - 1, -1)[asked]
+    assert np.array_equal(selection_of(mask).numbers(asked), expected)

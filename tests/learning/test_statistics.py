@@ -416,6 +416,16 @@ def test_histogram_counts_every_value(values, bins, ends):
     assert (edges[0], edges[-1]) == pytest.approx(ends, abs=1e-3)
 
 
+def test_values_from_one_end_of_the_numbers_to_the_other():
+    values = [-1.7e308, -1.0, 0.0, 1.0, 1.7e308]
+    found = gather(NumberStatistics, pa.array(values))
+    edges, counts = histogram(found)
+    assert (edges[0], edges[-1], sum(counts)) == (-1.7e308, 1.7e308, len(values))
+    assert np.isfinite(edges).all() and (np.diff(np.asarray(edges) / 2) > 0).all()
+    assert (counts[0], counts[9] + counts[10], counts[-1]) == (1, 3, 1)
+    assert found.quantiles([0.0, 0.125, 0.5, 1.0]).tolist() == [-1.7e308, -0.85e308, 0.0, 1.7e308]
+
+
 def test_quantile_bins():
     bins = quantile_bins(gather(NumberStatistics, pa.array([*range(100), None])))
     assert len(bins["counts"]) == 20

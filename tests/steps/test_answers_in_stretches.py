@@ -31,6 +31,6 @@ def test_the_answers_are_in_the_order_of_the_rows(
         return np.asarray(arrays["a"][:, 0])
 
     found = raw.answers({"table": tmp_path}, rows, {"b": "string", "a": "float32"}, ask, tmp_path)
-    assert np.array_equal(found, rows.astype(np.float32))
+    assert np.array_equal(np.concatenate(list(found)), rows.astype(np.float32))
     assert max(sizes) <= at_once and all(size == at_once for size in sizes[:-1])
     assert not (tmp_path / "asked.arrow").exists()

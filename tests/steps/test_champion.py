@@ -17,6 +17,7 @@ from declarative_ml.graph.plan import Step
 from declarative_ml.steps.champion import fetch_registered
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.rival import find_rival
+from declarative_ml.steps.tested import read_tested
 from declarative_ml.store.bundle import Bundle
 from declarative_ml.trackers.base import Registered, TrackContent, Tracker
 
@@ -133,14 +134,15 @@ def test_the_answers_are_those_of_the_bundle_with_its_own_threshold(
     inputs = {"champion": champion, "table": artifact(report, "sql"), "split": artifact(report, "split")}
     context = context_of(tmp_path / "out", tmp_path / "scratch", inputs)
     task = Task(target="kind", type="binary", classes=("a", "b"))
-    with np.load(artifact(report, "evaluate") / "test.npz") as test:
-        rows, own = test["rows"], test["prediction"]
+    test = read_tested(artifact(report, "evaluate"))
+    rows, own = test.rows[:], test.prediction[:]
     found = find_rival(context, task, rows)
     assert found.prediction is not None
+    answers = found.prediction[:]
     assert found.about.startswith("the old one (model digest ") and found.notes == ()
     order = [0, 1] if positive == "b" else [1, 0]
-    np.testing.assert_allclose(found.prediction, own[:, order], atol=1e-6)
-    says_b = found.prediction[:, 1] >= found.threshold
+    np.testing.assert_allclose(answers, own[:, order], atol=1e-6)
+    says_b = answers[:, 1] >= found.threshold
     meant = own[:, 1] >= 0.3 if positive == "b" else ~(own[:, 1] >= 0.3)
     assert 0 < says_b.sum() < len(rows)
     np.testing.assert_array_equal(says_b, meant)

@@ -16,6 +16,7 @@ from declarative_ml.graph.plan import Step
 from declarative_ml.spec.load import load_spec
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.segments import FILE, write_findings
+from declarative_ml.steps.tested import read_tested
 
 Run = Callable[..., Any]
 
@@ -100,8 +101,8 @@ def context_of(report: Any, out: Path) -> StepContext:
 
 def test_beside_a_champion_that_does_not_make_the_error(finished: Any, tmp_path: Path) -> None:
     context = context_of(finished, tmp_path / "out")
-    with np.load(context.inputs["evaluate"] / "test.npz") as test:
-        said = dict(zip(test["rows"].tolist(), zip(test["prediction"], test["truth"])))
+    test = read_tested(context.inputs["evaluate"])
+    said = dict(zip(test.rows[:].tolist(), zip(test.prediction[:], test.truth[:])))
 
     def champion(rows: np.ndarray) -> np.ndarray:
         """As the model, and right where the error was planted."""
