@@ -51,6 +51,7 @@ _LIBRARIES = (
     "torch",
     "shap",
     "spacy",
+    "tokenizers",
     "mlflow",
 )
 
