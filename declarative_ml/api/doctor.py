@@ -34,6 +34,7 @@ OPTIONAL = {
     "shap": ("shap", "plots of explanations"),
     "nbformat": ("notebook", "`dml export notebook`"),
     "spacy": ("spacy", "texts with `encoder: spacy`"),
+    "tokenizers": ("embedding", "texts with `encoder: embedding`"),
     "matplotlib": ("shap", "plots of explanations"),
     "elastic-apm": ("apm", "`monitor.apm`: what the service tells Elastic"),
     "adbc-driver-postgresql": ("sql", "rows of PostgreSQL"),

@@ -27,6 +27,7 @@ from declarative_ml.api.workspace import RUN_FILE, Run, Workspace, append_line
 from declarative_ml.core.atomic import write_json, write_text
 from declarative_ml.core.errors import DmlError, GateFailed, MissingDependency, StepFailed, UsageError
 from declarative_ml.core.optional import installed
+from declarative_ml.core.reading import parse_reading
 from declarative_ml.engines import ENGINES
 from declarative_ml.engines.base import Engine, Job, RunResult
 from declarative_ml.engines.clock import Budget
@@ -35,10 +36,10 @@ from declarative_ml.engines.local import Local
 from declarative_ml.formats.conversion import Conversion, require_format
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.estimate import estimates, look, with_estimates
+from declarative_ml.scoring.readings import find_reader
 from declarative_ml.spec.dump import spec_to_yaml
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.run_lock import RUN_LOCK, lock_to_json
-from declarative_ml.text.pipelines import find_pipeline
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,7 @@ _EXTRAS = {
     "scikit-learn": "sklearn",
     "xgboost-cpu": "xgboost",
     "tensorboardX": "tensorboard",
+    "tokenizers": "embedding",
 }
 
 
@@ -265,8 +267,9 @@ def require_libraries(steps: Sequence[Step]) -> None:
         for name in ("mlflow",) if step.kind == "track" else step.libraries:
             if name in _EXTRAS and not installed(name):
                 raise MissingDependency(name, _EXTRAS[name])
-        for name, base in step.outside.get("pipelines", {}).items():
-            find_pipeline(name, [Path(base)])
+        texts = step.outside.get("texts", {})
+        for fields in texts.get("readings", ()):
+            find_reader(parse_reading(fields), [Path(texts["folder"])])
 
 
 def _until(plan: Plan, wanted: str | None) -> set[str] | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from scipy.sparse import csr_matrix
 
-    from declarative_ml.core.reading import Reading
+    from declarative_ml.core.reading import AnyReading
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.learning.statistics import Accumulator, ColumnProfile
 
@@ -81,7 +81,7 @@ class Feature(Component):
     def infer(cls, column: ColumnProfile) -> Self | None:
         """The feature with the options that suit this column, or None when it is of another type."""
 
-    def reading(self) -> Reading | None:
+    def reading(self) -> AnyReading | None:
         """What turns a raw value into the string that `encode` and the graph take; None: nothing does."""
         return None
 

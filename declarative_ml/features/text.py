@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from declarative_ml.core.reading import Reading
+from declarative_ml.core.reading import AnyReading, Embedding, Reading
 from declarative_ml.features.base import Encoded, Feature, State
 from declarative_ml.learning.dataset import EncodedNames, Layout, TermColumn
 from declarative_ml.learning.words import is_prose
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from declarative_ml.learning.statistics import ColumnProfile
     from declarative_ml.text.projection import Projection
     from declarative_ml.text.statistics import TextStatistics
+    from declarative_ml.text.vectors import Axes
     from declarative_ml.text.vocabulary import Vocabulary
 
 MAX_COMPONENTS = 480
-TREE_COMPONENTS = 128
+TREE_COMPONENTS, TREE_AXES = 128, 64
 """Trees see the first ones only: the rest cost them time and tell them little."""
 _VALUES = 1 << 25
 """By default a text column adds at most this many values to the training rows."""
@@ -36,16 +37,18 @@ _SHOWN = 100
 class Text(Feature):
     """Free text, in any language.
 
-    Raw: how many words, and the first 128 components. Scaled: the logarithm of the words, all components,
-    and whether it is missing. Terms: all of them. A missing text has no words, no terms, and zeros.
+    Raw: how many words, the first 128 components, the first 64 axes of its vector. Scaled: the logarithm of
+    the words, all components, all axes, and whether it is missing. Terms: all of them. A missing text has no
+    words, no terms, and zeros.
     """
 
     type: Literal["text"] = "text"
-    encoder: Literal["ngrams", "spacy"] = Field(
+    encoder: Literal["ngrams", "spacy", "embedding"] = Field(
         default="ngrams",
         description="ngrams: words and runs of words, weighed by TF-IDF: each by itself for linear models, "
         "for the others as a few numbers by latent semantic analysis, which needs no labels; spacy: the same "
-        "with what a spaCy pipeline finds in place of the words, which the graph alone cannot read",
+        "with what a spaCy pipeline finds in place of the words, which the graph alone cannot read; "
+        "embedding: the words, and the text's vector by a sentence-embedding model",
     )
     pipeline: str | None = Field(
         default=None,
@@ -60,7 +63,23 @@ class Text(Feature):
     parts_of_speech: bool | None = Field(
         default=None, description="spacy: a word for each word's part of speech; false when absent"
     )
-    ngrams: int = Field(default=2, ge=1, le=3, description="The longest run of words that is a term")
+    vectors: bool | None = Field(
+        default=None,
+        description="spacy: the direction of the mean of the words' vectors as well, of a pipeline that has "
+        "them; false when absent",
+    )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="embedding: the model's folder, relative to the spec: tokenizer.json and model.onnx, "
+        "or the first and a table of vectors in model.safetensors. Nothing is downloaded",
+    )
+    ngrams: int = Field(
+        default=2,
+        ge=0,
+        le=3,
+        description="The longest run of words that is a term; 0: no terms, with a vector only",
+    )
     max_terms: int = Field(
         default=20_000,
         ge=1,
@@ -82,18 +101,27 @@ class Text(Feature):
     raw_dtype: ClassVar[Literal["float32", "string"]] = "string"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "threadpoolctl")
 
-    @field_validator("pipeline", "lemmas", "entities", "parts_of_speech")
+    @field_validator("pipeline", "lemmas", "entities", "parts_of_speech", "vectors", "model")
     @classmethod
-    def _of_spacy(cls, value: str | bool | None, info: ValidationInfo) -> str | bool | None:
-        if value is not None and info.data.get("encoder") == "ngrams":
-            raise ValueError("unknown option of the encoder ngrams: add encoder: spacy, or delete it")
+    def _of_its_encoder(cls, value: str | bool | None, info: ValidationInfo) -> str | bool | None:
+        given, wanted = info.data.get("encoder"), "embedding" if info.field_name == "model" else "spacy"
+        if value is not None and given not in (None, wanted):
+            raise ValueError(f"unknown option of the encoder {given}: add encoder: {wanted}, or delete it")
         return value
 
     @model_validator(mode="after")
-    def _some_pipeline(self) -> Self:
-        if self.encoder == "spacy" and self.pipeline is None:
-            raise ValueError("the encoder spacy needs 'pipeline'")
+    def _something_to_read(self) -> Self:
+        needed = {"spacy": "pipeline", "embedding": "model"}.get(self.encoder)
+        if needed is not None and getattr(self, needed) is None:
+            raise ValueError(f"the encoder {self.encoder} needs '{needed}'")
+        if self.ngrams == 0 and not self._has_vector():
+            raise ValueError(
+                "ngrams: 0 leaves nothing of a text: it needs encoder: embedding, or vectors: true"
+            )
         return self
+
+    def _has_vector(self) -> bool:
+        return self.encoder == "embedding" or bool(self.vectors)
 
     @classmethod
     def infer(cls, column: ColumnProfile) -> Text | None:
@@ -106,8 +134,10 @@ class Text(Feature):
             return None
         return cls() if 2 * column.distinct > column.present or not column.distinct_exact else None
 
-    def reading(self) -> Reading | None:
-        """See Feature.reading: that of the encoder spacy."""
+    def reading(self) -> AnyReading | None:
+        """See Feature.reading: that of the encoders spacy and embedding."""
+        if self.model is not None:
+            return Embedding(model=self.model)
         if self.pipeline is None:
             return None
         return Reading(
@@ -115,27 +145,37 @@ class Text(Feature):
             lemmas=self.lemmas is not False,
             entities=self.entities is not False,
             parts_of_speech=bool(self.parts_of_speech),
+            vectors=bool(self.vectors),
         )
 
     def accumulator(self) -> TextStatistics:
-        """Lengths, and a sample of the texts."""
+        """Lengths, and a sample of the texts, and of their vectors where there are any."""
         from declarative_ml.text.statistics import TextStatistics
+        from declarative_ml.text.vectors import ReadingStatistics
 
-        return TextStatistics()
+        return ReadingStatistics() if self._has_vector() else TextStatistics()
 
     def fit(self, statistics: TextStatistics) -> State:  # type: ignore[override]
-        """The terms, their weights and the projection (JSON; 2.7 bytes a term and component)."""
+        """The terms, their weights and the projection (JSON; 2.7 bytes a term and component), and the axes of
+        vectors (5.3 bytes an entry and axis)."""
         from declarative_ml.text.projection import learn_projection
+        from declarative_ml.text.vectors import ReadingStatistics, learn_axes
         from declarative_ml.text.vocabulary import learn_vocabulary
 
         sample = statistics.sample
         vocabulary = learn_vocabulary(
-            sample, ngrams=self.ngrams, max_terms=self.max_terms, min_count=self.min_count
+            sample,
+            ngrams=self.ngrams,
+            max_terms=self.max_terms if self.ngrams else 0,
+            min_count=self.min_count,
         )
         found = vocabulary.find(sample)
         components = self.components or default_components(statistics.present)
         projection = learn_projection(found, vocabulary.documents, components)
         mean, deviation = _words_scale(found.words)
+        axes = None
+        if isinstance(statistics, ReadingStatistics):
+            axes = learn_axes(statistics.vectors.sample, self.components)
         return {
             "tokens": list(vocabulary.tokens),
             "keys": [keys.tolist() for keys in vocabulary.keys],
@@ -143,17 +183,19 @@ class Text(Feature):
             "mean": mean,
             "deviation": deviation,
             "indicator": statistics.missing > 0,
+            **({} if axes is None else {"axes": axes.as_json()}),
         }
 
     def layout(self, name: str, state: State) -> Layout:
-        """Columns are called `name.words`, `name.1`, … and `name.missing`."""
+        """Columns are called `name.words`, `name.1`, …, `name.vector.1`, … and `name.missing`."""
         numbered = tuple(f"{name}.{number}" for number in range(1, len(state["factors"]) + 1))
         missing = (f"{name}.missing",) if state["indicator"] else ()
         words = f"{name}.words"
-        size = len(state["idf"])
+        size, axes = len(state["idf"]), _axes(state)
+        places = () if axes is None else tuple(f"{name}.vector.{place + 1}" for place in range(axes.width))
         return Layout(
-            raw=(words, *numbered[:TREE_COMPONENTS]),
-            scaled=(words, *numbered, *missing),
+            raw=(words, *numbered[:TREE_COMPONENTS], *places[:TREE_AXES]),
+            scaled=(words, *numbered, *places, *missing),
             terms=(TermColumn(name=name, size=size, summary=numbered),) if size else (),
         )
 
@@ -170,14 +212,19 @@ class Text(Feature):
     def block_encoder(self, state: State) -> Callable[[pa.Array], Encoded]:
         """See Feature.block_encoder."""
         vocabulary, projection = _restored(state)
-        return lambda values: _encode(values, vocabulary, projection, state)
+        axes = _axes(state)
+        return lambda values: _encode(values, vocabulary, projection, axes, state)
 
     def to_onnx(self, graph: OnnxGraph, tensor: str, state: State) -> EncodedNames:
         """See Feature.to_onnx; see declarative_ml.text.graph."""
         from declarative_ml.text.graph import columns, read_texts, weigh_texts
+        from declarative_ml.text.vectors import place_in_graph, split_in_graph
 
         vocabulary, projection = _restored(state)
-        words, numbers = read_texts(graph, tensor, vocabulary, projection)
+        axes, text = _axes(state), tensor
+        if axes is not None:
+            text, vectors = split_in_graph(graph, tensor)
+        words, numbers = read_texts(graph, text, vocabulary, projection)
         one, mean = graph.constant([[1.0]], "float32"), graph.constant([[state["mean"]]], "float32")
         scale = graph.constant([[1 / state["deviation"]]], "float32")
         centred = graph.add("Sub", [graph.add("Log", [graph.add("Add", [words, one])]), mean])
@@ -186,13 +233,17 @@ class Text(Feature):
         if numbers is not None:
             raw.append(columns(graph, numbers, 0, TREE_COMPONENTS))
             scaled.append(graph.add("Clip", [numbers, *ends]))
+        if axes is not None and axes.width:
+            places = place_in_graph(graph, vectors, axes)
+            raw.append(columns(graph, places, 0, TREE_AXES))
+            scaled.append(graph.add("Clip", [places, *ends]))
         if state["indicator"]:
             scaled.append(
                 graph.add("LabelEncoder", [tensor], keys_strings=[""], values_floats=[1.0], default_float=0.0)
             )
 
         def weigh(graph: OnnxGraph, weights: np.ndarray) -> str:
-            return weigh_texts(graph, tensor, vocabulary, projection.idf, weights)
+            return weigh_texts(graph, text, vocabulary, projection.idf, weights)
 
         terms = (weigh,) if len(vocabulary) else ()
         return EncodedNames(raw=graph.concat(raw), scaled=graph.concat(scaled), terms=terms)
@@ -226,31 +277,36 @@ class Text(Feature):
         }
 
 
-def _encode(values: pa.Array, vocabulary: Vocabulary, projection: Projection, state: State) -> Encoded:
+def _encode(
+    values: pa.Array, vocabulary: Vocabulary, projection: Projection, axes: Axes | None, state: State
+) -> Encoded:
     import numpy as np
     import pyarrow.compute as pc
 
     from declarative_ml.text.projection import count_matrix, term_weights
+    from declarative_ml.text.vectors import split_readings
 
-    found = vocabulary.find(values)
+    texts, vectors = (values, None) if axes is None else split_readings(values)
+    found = vocabulary.find(texts)
     words = found.words.astype(np.float32)
     counts = count_matrix(found, len(projection.idf))
     numbers = projection.apply(counts)
-    width = projection.width
-    kept = min(width, TREE_COMPONENTS)
-    raw = np.empty((len(words), 1 + kept), dtype=np.float32)
-    raw[:, 0], raw[:, 1:] = words, numbers[:, :kept]
-    scaled = np.empty((len(words), 1 + width + state["indicator"]), dtype=np.float32)
     standard = (np.log(words + np.float32(1)) - np.float32(state["mean"])) * np.float32(
         1 / state["deviation"]
     )
-    scaled[:, 0] = np.clip(standard, -_CLIP, _CLIP)
-    np.clip(numbers, -_CLIP, _CLIP, out=scaled[:, 1 : 1 + width])
+    raw = [words[:, None], numbers[:, :TREE_COMPONENTS]]
+    scaled = [standard[:, None], numbers]
+    if axes is not None:
+        places = axes.apply(vectors)
+        raw.append(places[:, :TREE_AXES])
+        scaled.append(places)
     if state["indicator"]:
-        scaled[:, -1] = pc.fill_null(pc.equal(values, ""), True).to_numpy(zero_copy_only=False)
+        missing = pc.fill_null(pc.equal(values, ""), True).to_numpy(zero_copy_only=False)
+        scaled.append(missing[:, None].astype(np.float32))
+    clipped = np.concatenate(scaled, axis=1)
     return Encoded(
-        raw=raw,
-        scaled=scaled,
+        raw=np.concatenate(raw, axis=1),
+        scaled=np.clip(clipped, -_CLIP, _CLIP, out=clipped),
         codes=np.empty((len(values), 0), dtype=np.int32),
         terms=term_weights(counts, projection.idf) if len(vocabulary) else None,
     )
@@ -283,3 +339,10 @@ def _vocabulary(state: State) -> Vocabulary:
     from declarative_ml.text.vocabulary import restore_vocabulary
 
     return restore_vocabulary(state["tokens"], state["keys"])
+
+
+def _axes(state: State) -> Axes | None:
+    """Of the vectors in the readings; None where these have none."""
+    from declarative_ml.text.vectors import Axes
+
+    return Axes.from_json(state["axes"]) if "axes" in state else None

@@ -53,6 +53,13 @@ class Original:
         return load_model_from_string(self.content)
 
     @property
+    def readers(self) -> str:
+        """What reads texts before the graph, for messages; "" where nothing does."""
+        return " and ".join(
+            dict.fromkeys(item.reading.reader for item in self.inputs if item.reading is not None)
+        )
+
+    @property
     def operators(self) -> frozenset[str]:
         """The names of all operators of the graph, those inside of loops too."""
         from declarative_ml.graph.core import operators_of

@@ -44,9 +44,11 @@ class Mlflow(Format):
         return 1e-6
 
     def refuse(self, original: Original) -> str | None:
-        """See Format.refuse: texts that spaCy reads before the graph."""
-        if any(column.reading is not None for column in original.inputs):
-            return "texts are read by spaCy before they reach the graph, which MLflow's folder does not do"
+        """See Format.refuse: texts that are read before the graph."""
+        if readers := original.readers:
+            return (
+                f"texts are read by {readers} before they reach the graph, which MLflow's folder does not do"
+            )
         return None
 
     def write(self, original: Original, folder: Path) -> None:

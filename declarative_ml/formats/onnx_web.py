@@ -66,9 +66,11 @@ class OnnxWeb(Format):
         return tuple(place for place in places if place.is_file())
 
     def refuse(self, original: Original) -> str | None:
-        """Texts that spaCy reads; a runtime that is not where it is said to be."""
-        if read := [column.name for column in original.inputs if column.reading is not None]:
-            return f"spaCy reads the texts of {', '.join(map(repr, read))}, and it does not run in a browser"
+        """Texts that are read before the graph; a runtime that is not where it is said to be."""
+        for column in original.inputs:
+            if column.reading is not None:
+                reader = column.reading.reader
+                return f"{reader} reads the texts of {column.name!r}, and does not run in a browser"
         if self._runtime is None:
             return None
         if not self._runtime.is_absolute():

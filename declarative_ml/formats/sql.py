@@ -64,8 +64,8 @@ class Sql(Format):
         """See Format.refuse: texts by words, and graphs of very many terms."""
         if used := sorted(_TEXTS & original.operators):
             return f"texts are cut into words ({', '.join(used)}), which SQL cannot do as the graph does"
-        if any(column.reading is not None for column in original.inputs):
-            return "texts are read by spaCy before they reach the graph"
+        if readers := original.readers:
+            return f"texts are read by {readers} before they reach the graph"
         if (terms := count_terms(original.model)) > MOST_TERMS:
             return (
                 f"the query would have {terms:,} leaves and weights, more than {MOST_TERMS:,}; "

@@ -17,11 +17,11 @@ from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.planner.judging import gate_steps
 from declarative_ml.planner.proving import behave_step, verify_step
 from declarative_ml.planner.rows import Rows
+from declarative_ml.planner.texts import files_of, libraries_of, places_of, readings_of
 from declarative_ml.planner.training import Training
 from declarative_ml.spec.document import Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
 from declarative_ml.steps.verdict import JUDGES
-from declarative_ml.text.pipelines import is_folder, pipeline_files
 
 AUTO_FOLDS = 5
 _ARROW = ("pyarrow", "numpy")
@@ -64,6 +64,7 @@ class _Builder:
         self.spec_digest = spec_digest
         self.rows = Rows(spec)
         self.table = self.rows.table
+        self.readings = readings_of(spec)
 
     def steps(self) -> list[Step]:
         steps = [*self.rows.steps(), *self._prepare()]
@@ -96,9 +97,7 @@ class _Builder:
         tables = {"table": self.table, "split": "split"}
         shelf = tuple(FEATURES.module(name) for name in FEATURES)
         learned_with = [library for feature in FEATURES.classes() for library in feature.libraries]
-        pipelines = self._pipelines()
-        if pipelines:
-            learned_with += ["spacy", *(name for name in pipelines if not is_folder(name))]
+        learned_with += libraries_of(self.readings)
         profile = Step(
             id="profile",
             kind="profile",
@@ -123,18 +122,11 @@ class _Builder:
             inputs={**tables, "profile": "profile"},
             components=shelf,
             libraries=tuple(dict.fromkeys([*_ARROW, *learned_with])),
-            outside={"pipelines": dict.fromkeys(pipelines, str(self.folder))} if pipelines else {},
-            files=tuple(str(path) for name in pipelines for path in pipeline_files(name, self.folder)),
-            long=bool(pipelines),
+            outside=places_of(self.readings, self.folder),
+            files=tuple(files_of(self.readings, self.folder)),
+            long=bool(self.readings),
         )
         return [profile, prepare]
-
-    def _pipelines(self) -> list[str]:
-        """The spaCy pipelines that read texts."""
-        if self.spec.features == "auto":
-            return []
-        readings = [feature.reading() for feature in self.spec.features.values()]
-        return sorted({reading.pipeline for reading in readings if reading is not None})
 
     def _reserved(self) -> list[str]:
         split = self.spec.data.split
@@ -170,7 +162,7 @@ class _Builder:
         gates = gate_steps(spec, {**judged, "prepare": "prepare", "evaluate": "evaluate"})
         steps += gates
         if spec.tests:
-            steps.append(behave_step(spec, judged, self.folder, self._pipelines()))
+            steps.append(behave_step(spec, judged, self.folder, self.readings))
         self.judges = {step.id: step.id for step in steps if step.id in JUDGES}
         if spec.evaluate.segments and getattr(spec.data.split, "test", None) != 0:
             rivals = {step.id: step.id for step in gates if step.id == "champion"}
@@ -264,9 +256,10 @@ class _Builder:
                 "profile": "profile",
                 **self.rows.sql_sources,
             },
+            outside=places_of(self.readings, self.folder),
             libraries=("numpy",),
         )
-        verify = verify_step(judged, self.folder, self._pipelines())
+        verify = verify_step(judged, self.folder, self.readings)
         self.judges["verify"] = verify.id
         report = Step(
             id="report",

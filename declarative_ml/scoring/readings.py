@@ -1,21 +1,22 @@
-"""Readings of texts before they reach the graph, for the columns whose encoder is `spacy`.
+"""Readings of texts before they reach the graph, for the columns whose encoder is `spacy` or `embedding`.
 
-Training and scoring both come here, so that a text has one reading. A pipeline is loaded once in a process.
+Training and scoring both come here, so that a text has one reading. What reads is loaded once in a process.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from declarative_ml.core.errors import DmlWarning
-from declarative_ml.core.reading import Reading
-from declarative_ml.text.pipelines import Pipeline, PipelineReader, find_pipeline, is_folder
+from declarative_ml.core.errors import DataError, DmlWarning
+from declarative_ml.core.reading import AnyReading, Embedding, Reading
+from declarative_ml.text.embedding_files import EmbeddingModel, Read, carried_model, find_model
+from declarative_ml.text.pipelines import PipelineReader, find_pipeline, is_folder
 
 if TYPE_CHECKING:
     from declarative_ml.store.bundle import Input
@@ -24,17 +25,28 @@ _REMEMBERED = 32 << 20
 """Characters of texts and readings that a reader keeps: explanations and services see texts again."""
 
 
+def _nothing(name: str) -> bytes:
+    raise DataError(f"the bundle has no file {name!r}")
+
+
 class PipelineWarning(DmlWarning):
-    """Texts are read by another version of the pipeline than the training rows were."""
+    """Texts are read by another version of the pipeline or model than the training rows were."""
+
+
+class Reads(Protocol):
+    """A PipelineReader or an EmbeddingReader."""
+
+    def read(self, texts: Sequence[str]) -> list[str]:
+        """The readings of the texts."""
 
 
 class TextReader:
-    """One pipeline and what it said of texts. Safe to share between threads."""
+    """A pipeline or a model, and what it said of texts. Safe to share between threads."""
 
-    def __init__(self, pipeline: Pipeline, reading: Reading) -> None:
-        """Load the pipeline; see PipelineReader. `reading` says which versions are at work here."""
+    def __init__(self, reader: Reads, reading: AnyReading) -> None:
+        """`reading` says which versions are at work here."""
         self.described = reading
-        self._reader = PipelineReader(pipeline, reading)
+        self._reader = reader
         self._known: dict[str, str] = {}
         self._held = 0
         self._lock = threading.Lock()
@@ -62,23 +74,52 @@ _readers: dict[tuple[str, str], TextReader] = {}
 _opening = threading.Lock()
 
 
-def text_reader(reading: Reading, bases: Sequence[Path] = ()) -> TextReader:
+def text_reader(reading: AnyReading, bases: Sequence[Path] = (), *, threads: int = 1) -> TextReader:
     """The reader for `reading`; a folder is looked for below `bases`, or from the working directory.
 
     Warns (PipelineWarning) when the versions here are not those that `reading` names. Raises
-    MissingDependency without spaCy or without the pipeline, DataError for one that does not do.
+    MissingDependency without spaCy, the pipeline or the model, DataError for one that does not do.
     """
+    if isinstance(reading, Embedding):
+        model = find_model(reading.model, bases)
+        told = "other files here than" if reading.digest not in ("", model.described.digest) else ""
+        _warn(
+            [f"the embedding model {reading.model!r} has {told} when the model was trained"] if told else []
+        )
+        return _model_reader(model, threads)
     pipeline = find_pipeline(reading.pipeline, bases)
     here = pipeline.describe(reading)
+    _warn(_differences(reading, here))
+    return _opened(str(pipeline.folder), here, lambda: PipelineReader(pipeline, here))
+
+
+def find_reader(reading: AnyReading, bases: Sequence[Path]) -> None:
+    """Raise what `text_reader` raises where what reads is not there. Nothing of it is loaded."""
+    if isinstance(reading, Embedding):
+        find_model(reading.model, bases)
+    else:
+        find_pipeline(reading.pipeline, bases)
+
+
+def _model_reader(model: EmbeddingModel, threads: int) -> TextReader:
+    from declarative_ml.scoring.embedders import EmbeddingReader
+
+    return _opened("", model.described, lambda: EmbeddingReader(model, threads=threads))
+
+
+def _opened(place: str, here: AnyReading, load: Callable[[], Reads]) -> TextReader:
     with _opening:
-        key = str(pipeline.folder), here.model_dump_json()
+        key = place, here.model_dump_json()
         if key not in _readers:
-            _readers[key] = TextReader(pipeline, here)
-    for difference in _differences(reading, here):
+            _readers[key] = TextReader(load(), here)
+        return _readers[key]
+
+
+def _warn(differences: Iterable[str]) -> None:
+    for difference in differences:
         warnings.warn(
-            f"{difference}: readings, and with them predictions, may differ", PipelineWarning, stacklevel=2
+            f"{difference}: readings, and with them predictions, may differ", PipelineWarning, stacklevel=3
         )
-    return _readers[key]
 
 
 def _differences(trained: Reading, here: Reading) -> Iterable[str]:
@@ -98,12 +139,13 @@ def _minor(version: str) -> list[str]:
 class Readers:
     """The readers that the inputs of a bundle need."""
 
-    def __init__(self, inputs: Iterable[Input], path: Path) -> None:
+    def __init__(self, inputs: Iterable[Input], path: Path, carried: Read = _nothing) -> None:
         """Open them. `path` is the bundle's: a pipeline's folder is looked for from the working directory,
-        and from the folders above the bundle. Raises what `text_reader` raises."""
+        and from the folders above the bundle; `carried` gives the bundle's files, an embedding model's among
+        them. Raises what `text_reader` raises."""
         bases = [Path.cwd(), *path.resolve().parents]
         self._readers = {
-            column.name: text_reader(column.reading, bases if is_folder(column.reading.pipeline) else ())
+            column.name: _reader_of(column.reading, bases, carried)
             for column in inputs
             if column.reading is not None
         }
@@ -115,6 +157,12 @@ class Readers:
             for name, reader in self._readers.items()
         }
         return {**columns, **read}
+
+
+def _reader_of(reading: AnyReading, bases: Sequence[Path], carried: Read) -> TextReader:
+    if isinstance(reading, Embedding):
+        return _model_reader(carried_model(reading, carried), 1)
+    return text_reader(reading, bases if is_folder(reading.pipeline) else ())
 
 
 def as_column(texts: Sequence[str]) -> np.ndarray:

@@ -92,7 +92,7 @@ class Scorer:
     @cached_property
     def readers(self) -> Readers:
         """What reads the texts that the graph cannot read alone. Raises MissingDependency without it."""
-        return Readers(self.inputs, self.bundle.path)
+        return Readers(self.inputs, self.bundle.path, self.bundle.read)
 
     @property
     def positive_index(self) -> int | None:

@@ -57,8 +57,8 @@ def _model(spec: Spec, deploy: Deploy, server: ModelServer) -> Faults:
         yield DeployFault("DML184", at, message, "write deploy.serve.model: image, or runtime: dml")
     features = {} if spec.features == "auto" else spec.features
     for name, feature in features.items():
-        if feature.reading() is not None:
-            message = f"spaCy reads the texts of {name} first, and {server.title} has no spaCy"
+        if (reading := feature.reading()) is not None:
+            message = f"{reading.reader} reads the texts of {name} first, which {server.title} does not run"
             hint = "choose another encoder, such as ngrams, or runtime: dml"
             yield DeployFault("DML184", ("features", name), message, hint, at_key=True)
     if deploy.predict is not None and deploy.predict.image is None and scoring_model(spec) == IN_IMAGE:

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, str] = {
     "data.split.folds": "folds: 5",
     "features": "features: auto, or a mapping from column to type",
     "features.*.min_count": "min_count: 10",
+    "features.*.model": "model: models/minilm",
     "features.*.pipeline": "pipeline: en_core_web_sm",
     "exclude": "exclude: [COLUMN, COLUMN]",
     "weight": "weight: COLUMN",

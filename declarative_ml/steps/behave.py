@@ -20,12 +20,13 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.core.task import Task
 from declarative_ml.learning.disk_rows import DiskRows
-from declarative_ml.scoring.readings import as_column, text_reader
+from declarative_ml.scoring.readings import as_column
 from declarative_ml.scoring.session import open_session, run_graph
 from declarative_ml.sources.file import FileSource
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.divided import of_part
 from declarative_ml.steps.raw import raw_arrays
+from declarative_ml.steps.readings import readers_of
 from declarative_ml.steps.split import TEST
 from declarative_ml.steps.verdict import write_verdict
 from declarative_ml.store.bundle import Input
@@ -118,12 +119,7 @@ def rows_to_try(split: Path, wanted: int, seed: int) -> tuple[np.ndarray, str]:
 def _predictor(context: StepContext, inputs: tuple[Input, ...]) -> Any:
     """What runs the graph: texts that need a reading get it first."""
     session = open_session((context.inputs["assemble"] / "model.onnx").read_bytes(), threads=context.threads)
-    bases = context.step.outside.get("pipelines", {})
-    readers = {
-        item.name: text_reader(item.reading, [Path(bases[item.reading.pipeline])])
-        for item in inputs
-        if item.reading is not None
-    }
+    readers = readers_of(context, {item.name: item.reading for item in inputs if item.reading is not None})
 
     def predict(rows: Rows) -> np.ndarray:
         read = {name: as_column(reader.read(rows[name].ravel().tolist())) for name, reader in readers.items()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from declarative_ml.core.reading import Reading
+from declarative_ml.core.reading import parse_reading
 from declarative_ml.core.task import Task
 from declarative_ml.features import FEATURES
 from declarative_ml.features.base import KINDS, EncodedBlocks, Feature, Placed
@@ -50,7 +50,7 @@ def feature_columns(context: StepContext) -> list[Column]:
             state=item["state"],
             field=item["field"],
             rule=schema.columns[item["name"]],
-            reading=Reading.model_validate(item["reading"]) if item.get("reading") else None,
+            reading=parse_reading(item["reading"]) if item.get("reading") else None,
         )
         for item in context.read("prepare", "encoding.json")["features"]
     ]

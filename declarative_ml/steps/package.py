@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from declarative_ml.core.atomic import read_json
+from declarative_ml.core.errors import DataError
+from declarative_ml.core.reading import Embedding, parse_reading
 from declarative_ml.core.task import Task
 from declarative_ml.formats.conversion import FILES, RESULT, Conversion
 from declarative_ml.learning.answer_reference import answer_reference
@@ -19,6 +21,7 @@ from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.table import read_schema
 from declarative_ml.steps.tested import read_tested
 from declarative_ml.store.bundle import MODEL, REFERENCE, Bundle, write_bundle
+from declarative_ml.text.embedding_files import bundle_name, find_model
 
 
 def run(context: StepContext) -> None:
@@ -54,6 +57,7 @@ def run(context: StepContext) -> None:
     if "explain" in context.inputs:
         explanation = context.inputs["explain"]
         files |= {name: explanation / name for name in ("explanation.json", "explanation.npz")}
+    files |= _embedding_files(context, assembly["inputs"])
     for role, folder in context.inputs.items():
         if role.startswith("convert."):
             files |= conversion_files(folder)
@@ -63,6 +67,23 @@ def run(context: StepContext) -> None:
     # The card names the digest of the model, of which it is no part: it can only be written now.
     card = card_markdown(read_card(Bundle.open(context.out)))
     write_bundle(context.out, fields, {CARD: card.encode()})
+
+
+def _embedding_files(context: StepContext, inputs: list[dict[str, Any]]) -> dict[str, bytes | Path]:
+    """The files of the embedding models that read texts. Raises DataError where they are others by now."""
+    found: dict[str, bytes | Path] = {}
+    for fields in (item["reading"] for item in inputs if item.get("reading")):
+        reading = parse_reading(fields)
+        if not isinstance(reading, Embedding):
+            continue
+        model = find_model(reading.model, [Path(context.step.outside["texts"]["folder"])])
+        if model.described.digest != reading.digest:
+            raise DataError(
+                f"the files of the embedding model {reading.model!r} changed while the run was going on",
+                hint="run again",
+            )
+        found |= {bundle_name(reading, name): model.read(name) for name in model.names}
+    return found
 
 
 def _reference(context: StepContext, assembly: dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from declarative_ml.core.reading import Reading
+from declarative_ml.core.reading import AnyReading
 from declarative_ml.core.schema import ColumnRule
 from declarative_ml.features.base import Feature, State
 from declarative_ml.steps.divided import Chosen
@@ -32,7 +32,7 @@ class Column:
     state: State
     field: dict[str, Any]
     rule: ColumnRule
-    reading: Reading | None = None
+    reading: AnyReading | None = None
 
     def describe(self) -> dict[str, Any]:
         """The entry of the bundle's `inputs` (see store.bundle.Input)."""

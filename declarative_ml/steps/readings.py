@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from declarative_ml.core.reading import Reading
+from declarative_ml.core.reading import AnyReading
 from declarative_ml.scoring.readings import TextReader, text_reader
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.table import TABLE, blocks, open_table, read_rows
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "readings"
-_ROWS_AT_ONCE = 2_048
-"""Between two lines of progress: a pipeline reads some hundred texts a second."""
+_TEXTS_AT_ONCE = 512
+"""Between two lines of progress: a pipeline or a model reads some hundred texts a second."""
 
 
-def write_readings(context: StepContext, wanted: Mapping[str, Reading]) -> dict[str, Reading]:
+def write_readings(context: StepContext, wanted: Mapping[str, AnyReading]) -> dict[str, AnyReading]:
     """Read the texts of the columns `wanted`, and return their readings with the versions at work.
 
-    Raises MissingDependency without spaCy or the pipeline, DataError for a pipeline that does not do.
+    Raises MissingDependency without spaCy, the pipeline or the model, DataError for one that does not do.
     """
     import pyarrow as pa
 
     if not wanted:
         return {}
-    bases = context.step.outside["pipelines"]
-    readers = {name: text_reader(item, [Path(bases[item.pipeline])]) for name, item in wanted.items()}
+    readers = readers_of(context, wanted)
     (context.out / FOLDER).mkdir()
     schema = pa.schema([(name, pa.string()) for name in readers])
     table = context.inputs["table"]
@@ -51,6 +50,14 @@ def write_readings(context: StepContext, wanted: Mapping[str, Reading]) -> dict[
     return {name: reader.described for name, reader in readers.items()}
 
 
+def readers_of(context: StepContext, wanted: Mapping[str, AnyReading]) -> dict[str, TextReader]:
+    """What reads the texts of columns in a step of a run, from the folder of the spec."""
+    if not wanted:
+        return {}
+    folder = Path(context.step.outside["texts"]["folder"])
+    return {name: text_reader(item, [folder], threads=context.threads) for name, item in wanted.items()}
+
+
 def _read(context: StepContext, reader: TextReader, column: pa.Array, start: int, rows: int) -> pa.Array:
     """The readings of one block's texts, those of different texts only."""
     import pyarrow as pa
@@ -59,10 +66,10 @@ def _read(context: StepContext, reader: TextReader, column: pa.Array, start: int
 
     encoded = raw_column(column, "string").fill_null("").dictionary_encode()
     texts, found = encoded.dictionary.to_pylist(), []
-    for first in range(0, len(texts), _ROWS_AT_ONCE):
-        found += reader.read(texts[first : first + _ROWS_AT_ONCE])
+    for first in range(0, len(texts), _TEXTS_AT_ONCE):
+        found += reader.read(texts[first : first + _TEXTS_AT_ONCE])
         done = start + len(column) * len(found) // len(texts)
-        context.progress(0.5 * done / rows, f"spaCy · {done:,} of {rows:,} rows")
+        context.progress(0.5 * done / rows, f"{reader.described.reader} · {done:,} of {rows:,} rows")
     return pa.array(found, pa.string()).take(encoded.indices)
 
 

@@ -52,6 +52,7 @@ _LIBRARIES = (
     "torch",
     "shap",
     "spacy",
+    "tokenizers",
     "mlflow",
 )
 

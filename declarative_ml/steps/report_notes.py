@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from declarative_ml.core.reading import AnyReading, Embedding, parse_reading
 from declarative_ml.core.task import Task
 from declarative_ml.report.wording import latency, seconds, size
 from declarative_ml.steps.context import StepContext
@@ -58,11 +59,17 @@ def _monotone_notes(task: Task, proven: list[dict[str, Any]]) -> list[str]:
 def _reading_notes(inputs: list[dict[str, Any]]) -> list[str]:
     """Which columns the ONNX file does not read by itself."""
     return [
-        f"model.onnx alone does not read the texts of {item['name']}: it takes what the spaCy pipeline "
-        f"{item['reading']['pipeline']} {item['reading']['version']} finds in them. `dml` does both."
+        f"model.onnx alone does not read the texts of {item['name']}: it takes what "
+        f"{_reads(parse_reading(item['reading']))} in them. `dml` does both."
         for item in inputs
         if item["reading"]
     ]
+
+
+def _reads(reading: AnyReading) -> str:
+    if isinstance(reading, Embedding):
+        return f"the embedding model {reading.model}, which the bundle carries, sees"
+    return f"the spaCy pipeline {reading.pipeline} {reading.version} finds"
 
 
 def served_faults(context: StepContext) -> list[str]:

@@ -26,7 +26,7 @@ from declarative_ml.core.atomic import publish_folder, write_bytes, write_json
 from declarative_ml.core.component import Section
 from declarative_ml.core.digest import digest_bytes, digest_file, digest_json
 from declarative_ml.core.errors import DataError
-from declarative_ml.core.reading import Reading
+from declarative_ml.core.reading import AnyReading
 from declarative_ml.core.schema import DEFAULT_MISSING, ColumnRule, TableSchema
 from declarative_ml.core.task import Task
 
@@ -52,7 +52,7 @@ class Input(Section):
     dtype: Literal["float32", "string"] = Field(description="Of the graph's input, [N, 1]")
     rule: ColumnRule = Field(description="How text becomes the typed value")
     field: dict[str, Any] = Field(default_factory=dict, description="JSON Schema of one value in a request")
-    reading: Reading | None = Field(
+    reading: AnyReading | None = Field(
         default=None, description="What turns a text into the string that the graph takes in its place"
     )
 

@@ -7,10 +7,14 @@ are open addressing with linear probing; the keys are hashes already.
 """
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t, uint64_t
+from cython.operator cimport dereference
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from libcpp.unordered_map cimport unordered_map
 from libcpp.vector cimport vector
 
+from spacy.attrs cimport attr_id_t
+from spacy.lexeme cimport Lexeme
 from spacy.structs cimport TokenC
 from spacy.tokens.doc cimport Doc
 
@@ -161,3 +165,43 @@ cdef class Writer:
             if old[place].key:
                 self.find(kind, old[place].key)[0] = old[place]
         return 0
+
+
+cdef class Adder:
+    """Rows of a table of vectors, found by the attribute of a word's lexeme that is its key, and added up."""
+    cdef unordered_map[uint64_t, int64_t] rows
+    cdef const float[:, ::1] table
+    cdef attr_id_t attribute
+
+    def __init__(self, const float[:, ::1] table, dict rows, int attribute):
+        self.table, self.attribute = table, <attr_id_t>attribute
+        self.rows.reserve(len(rows))
+        for key, row in rows.items():
+            if 0 <= row < table.shape[0]:
+                self.rows[key] = row
+
+    def add(self, Doc doc not None, double[::1] total not None):
+        """Add the vectors of the words to `total`; returns how many have one."""
+        if total.shape[0] != self.table.shape[1]:
+            raise ValueError("the total is not as wide as the table")
+        cdef const TokenC* tokens = doc.c
+        cdef int size = doc.length
+        cdef int found
+        with nogil:
+            found = self.walk(tokens, size, total)
+        return found
+
+    cdef int walk(self, const TokenC* tokens, int size, double[::1] total) noexcept nogil:
+        cdef int place, found = 0
+        cdef Py_ssize_t column
+        cdef const float* row
+        cdef unordered_map[uint64_t, int64_t].iterator entry
+        for place in range(size):
+            entry = self.rows.find(Lexeme.get_struct_attr(tokens[place].lex, self.attribute))
+            if entry == self.rows.end():
+                continue
+            row = &self.table[dereference(entry).second, 0]
+            for column in range(total.shape[0]):
+                total[column] += row[column]
+            found += 1
+        return found

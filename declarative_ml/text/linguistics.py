@@ -6,7 +6,8 @@ tokens of `declarative_ml.text.tokens` and single blanks, nothing else, so that 
 finds the same tokens in it. Labels are one token each, whatever characters they are made of.
 
 `new_writer` gives the compiled one where it could be built against this spaCy, else the one below, which
-asks `Doc.to_array` for the same numbers; both give the same readings.
+asks `Doc.to_array` for the same numbers; both give the same readings. `new_adder` does so for what adds up
+the vectors of a text's words.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from declarative_ml.core.versions import library_version
 from declarative_ml.text.tokens import WORD, kinds, pattern
 
 if TYPE_CHECKING:
+    import numpy as np
     from spacy.tokens import Doc
+    from spacy.vectors import Vectors
 
 SPACY = ((3, 8, 2), (3, 9))
 """From the first to before the second version the compiled writer knows how spaCy lays out its tokens."""
@@ -40,10 +43,23 @@ class Writer(Protocol):
         """The reading of what a pipeline found; "" when it found no word."""
 
 
+class Adder(Protocol):
+    """Adds up the vectors of words."""
+
+    def add(self, doc: Doc, total: np.ndarray) -> int:
+        """Add the vectors of a Doc's words to `total`, float64 [D]; returns how many words have one."""
+
+
 def new_writer(reading: Reading) -> Writer:
     """A writer of what `reading` asks for."""
     module = compiled()
     return PlainWriter(reading) if module is None else compiled_writer(module, reading)
+
+
+def new_adder(vectors: Vectors) -> Adder:
+    """What looks words up in a pipeline's table of vectors, of float32 in this memory."""
+    module = compiled()
+    return PlainAdder(vectors) if module is None else compiled_adder(module, vectors)
 
 
 @cache
@@ -83,7 +99,29 @@ def agrees(module: Any) -> bool:
         reading = Reading(pipeline="-", lemmas=lemmas, entities=entities, parts_of_speech=parts)
         if compiled_writer(module, reading).write(doc) != PlainWriter(reading).write(doc):
             return False
-    return True
+    return hasattr(module, "Adder") and _agrees_on_vectors(module, doc)
+
+
+def _agrees_on_vectors(module: Any, doc: Doc) -> bool:
+    import numpy as np
+    from spacy.vectors import Vectors
+
+    table = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+    vectors = Vectors(data=table, keys=[doc[place].orth for place in (0, 2, 3, 6)])
+    sums, counts = np.zeros((2, 3)), []
+    for adder, total in zip((compiled_adder(module, vectors), PlainAdder(vectors)), sums, strict=True):
+        counts.append(adder.add(doc, total))
+    return counts == [4, 4] and np.array_equal(*sums)
+
+
+def compiled_adder(module: Any, vectors: Vectors) -> Adder:
+    """The adder of the compiled module."""
+    import numpy as np
+
+    adder: Adder = module.Adder(
+        np.ascontiguousarray(vectors.data, dtype=np.float32), vectors.key2row, int(vectors.attr)
+    )
+    return adder
 
 
 def compiled_writer(module: Any, reading: Reading) -> Writer:
@@ -134,6 +172,21 @@ class PlainWriter:
             self._held = 0
         known[key] = word
         return word
+
+
+class PlainAdder:
+    """In Python, over `Doc.to_array`."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._rows, self._table, self._attribute = vectors.key2row, vectors.data, int(vectors.attr)
+
+    def add(self, doc: Doc, total: np.ndarray) -> int:
+        """See Adder.add."""
+        found = [self._rows.get(key, -1) for key in doc.to_array(self._attribute).tolist()]
+        for row in found:
+            if row >= 0:
+                total += self._table[row]
+        return sum(row >= 0 for row in found)
 
 
 @cache

@@ -15,10 +15,12 @@ from declarative_ml.core.errors import DataError, MissingDependency
 from declarative_ml.core.optional import installed
 from declarative_ml.core.reading import Reading
 from declarative_ml.core.versions import library_version
-from declarative_ml.text.linguistics import new_writer
+from declarative_ml.text.linguistics import new_adder, new_writer
 
 if TYPE_CHECKING:
     from spacy.language import FactoryMeta, Language
+    from spacy.tokens import Doc
+    from spacy.vectors import Vectors
 
 EXTRA = "spacy"
 _META = "meta.json"
@@ -155,21 +157,32 @@ class PipelineReader:
         _require_findings(self._nlp, self._pipeline, self._reading)
         for name in idle_components(self._nlp, self._reading):
             self._nlp.disable_pipe(name)
+        self._vectors = _vectors(self._nlp, self._pipeline) if self._reading.vectors else None
+        self._adder = None if self._vectors is None else new_adder(self._vectors)
         self._most_strings = len(self._nlp.vocab.strings) + _NEW_STRINGS
 
     def read(self, texts: Sequence[str]) -> list[str]:
         """The readings of the texts. Only "" is read as "": where there is no word the reading is a blank."""
-        readings = [""] * len(texts)
-        for batch in _batches(texts):
-            places, pieces = zip(*batch, strict=True)
-            for place, words in zip(places, self._read(pieces), strict=True):
-                readings[place] = f"{readings[place]} {words}".strip()
-        return [reading or (" " if text else "") for reading, text in zip(readings, texts, strict=True)]
+        import numpy as np
 
-    def _read(self, pieces: Sequence[str]) -> list[str]:
+        from declarative_ml.text.vectors import joined, write_vectors
+
+        words = [""] * len(texts)
+        width = 0 if self._vectors is None else self._vectors.shape[1]
+        sums = np.zeros((len(texts), width))
+        for batch in _batches(texts):
+            for (place, _), doc in zip(batch, self._docs([piece for _, piece in batch]), strict=True):
+                words[place] = f"{words[place]} {self._writer.write(doc)}".strip()
+                if self._adder is not None:
+                    self._adder.add(doc, sums[place])
+        readings = joined(words, write_vectors(sums))
+        return [reading if text else "" for reading, text in zip(readings, texts, strict=True)]
+
+    def _docs(self, pieces: Sequence[str]) -> Iterator[Doc]:
         if len(self._nlp.vocab.strings) > self._most_strings:
             self._open()
-        return [self._writer.write(doc) for doc in self._nlp.pipe(pieces, batch_size=len(pieces))]
+        docs: Iterator[Doc] = self._nlp.pipe(pieces, batch_size=len(pieces))
+        return docs
 
 
 def idle_components(nlp: Language, reading: Reading) -> list[str]:
@@ -223,6 +236,23 @@ def _require_findings(nlp: Language, pipeline: Pipeline, reading: Reading) -> No
                 f"are {', '.join(nlp.pipe_names) or '(none)'}",
                 hint=f"set {option}: false, or name another pipeline",
             )
+
+
+def _vectors(nlp: Language, pipeline: Pipeline) -> Vectors:
+    """The pipeline's table of word vectors. Raises DataError for one that has none, or computes them."""
+    vectors, hint = nlp.vocab.vectors, "set vectors: false, or name a pipeline with a table of vectors"
+    if vectors.mode != "default":
+        raise DataError(
+            f"the spaCy pipeline {pipeline.name!r} computes vectors from pieces of words ({vectors.mode}), "
+            "and has no table of words",
+            hint=hint,
+        )
+    if not vectors.size or not vectors.key2row:
+        computed = ": what its tok2vec computes are no vectors of words" if nlp.has_pipe("tok2vec") else ""
+        raise DataError(
+            f"the spaCy pipeline {pipeline.name!r} has no table of word vectors{computed}", hint=hint
+        )
+    return vectors
 
 
 def _may_find(component: FactoryMeta, option: str, attribute: str) -> bool:

@@ -179,7 +179,7 @@ def test_a_bundle_whose_texts_are_read_before_the_graph(tmp_path: Path) -> None:
     nothing = {"lemmas": True, "entities": False, "parts_of_speech": False}
     fields["inputs"][1]["reading"] = {"pipeline": "en_core_web_sm", **nothing}
     manifest = type(made.manifest).model_validate(fields)
-    with pytest.raises(UsageError, match="spaCy reads the texts of note first, and Triton has no spaCy"):
+    with pytest.raises(UsageError, match="spaCy reads the texts of note first, which Triton does not run"):
         write_model_folder(tmp_path / "m", Bundle(made.path, manifest), "triton", name="flowers", batch=1)
 
 

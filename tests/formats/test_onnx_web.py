@@ -240,7 +240,7 @@ def test_texts_that_spacy_reads_are_refused(tickets):
         for column in whole.inputs
     )
     changed = Original(whole.content, whole.name, whole.task, inputs, whole.threshold, whole.rows)
-    assert OnnxWeb().refuse(changed) == "spaCy reads the texts of 'note', and it does not run in a browser"
+    assert OnnxWeb().refuse(changed) == "spaCy reads the texts of 'note', and does not run in a browser"
 
 
 def test_a_damaged_folder_is_told(tmp_path):

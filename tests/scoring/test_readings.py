@@ -12,6 +12,7 @@ from declarative_ml.core.schema import ColumnRule
 from declarative_ml.scoring import readings
 from declarative_ml.scoring.readings import PipelineWarning, Readers, as_column, text_reader
 from declarative_ml.store.bundle import Input
+from declarative_ml.text.pipelines import PipelineReader
 
 spacy = pytest.importorskip("spacy")
 
@@ -30,12 +31,17 @@ def reading(**versions):
     return Reading(pipeline="./ships", lemmas=True, entities=True, parts_of_speech=False, **versions)
 
 
+def reader_of_ships(folder):
+    pipeline = readings.find_pipeline("./ships", [folder])
+    return readings.TextReader(PipelineReader(pipeline, reading()), reading())
+
+
 def column(name, given):
     return Input(name=name, feature="text", dtype="string", rule=ColumnRule(type="text"), reading=given)
 
 
 def test_each_different_text_is_read_once(folder, monkeypatch):
-    reader = readings.TextReader(readings.find_pipeline("./ships", [folder]), reading())
+    reader = reader_of_ships(folder)
     seen = []
     read = reader._reader.read
     monkeypatch.setattr(reader._reader, "read", lambda texts: seen.extend(texts) or read(texts))
@@ -46,7 +52,7 @@ def test_each_different_text_is_read_once(folder, monkeypatch):
 
 def test_little_is_remembered(folder, monkeypatch):
     monkeypatch.setattr(readings, "_REMEMBERED", 100)
-    reader = readings.TextReader(readings.find_pipeline("./ships", [folder]), reading())
+    reader = reader_of_ships(folder)
     for number in range(50):
         assert reader.read([f"ships {number}"]) == [f"ship {number}"]
     assert reader.read(["ships " * 50]) == [" ".join(["ship"] * 50)]

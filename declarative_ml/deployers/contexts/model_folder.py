@@ -24,11 +24,13 @@ def write_model_folder(folder: Path, bundle: Bundle, runtime: str, *, name: str,
     Raises UsageError for a bundle that the server cannot answer from.
     """
     server = SERVERS[runtime]
-    if read := [column.name for column in bundle.manifest.inputs if column.reading is not None]:
-        raise UsageError(
-            f"spaCy reads the texts of {', '.join(read)} first, and {server.title} has no spaCy",
-            hint="serve it with runtime: dml",
-        )
+    for column in bundle.manifest.inputs:
+        if column.reading is not None:
+            raise UsageError(
+                f"{column.reading.reader} reads the texts of {column.name} first, which {server.title} does "
+                "not run",
+                hint="serve it with runtime: dml",
+            )
     make = _for_triton if runtime == "triton" else _for_tf_serving
     for place, content in make(bundle, server, name, batch).items():
         write_bytes(folder / place, content)

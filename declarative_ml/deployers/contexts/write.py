@@ -13,6 +13,7 @@ from typing import Any
 import declarative_ml
 from declarative_ml.core.atomic import write_text
 from declarative_ml.core.errors import UsageError
+from declarative_ml.core.reading import Reading
 from declarative_ml.deployers.contexts.dockerfile import (
     foreign_dockerfile,
     ignored,
@@ -135,16 +136,18 @@ def _digests(bundle: Bundle) -> dict[str, str]:
 
 
 def _readers(bundle: Bundle | None) -> list[str]:
-    """What reads texts that the graph cannot read alone: spaCy and the packages of its pipelines.
+    """What reads texts that the graph cannot read alone: spaCy and the packages of its pipelines, tokenizers
+    of the embedding models that the bundle carries.
 
     Raises UsageError for a pipeline in a folder, which an image does not have.
     """
     readings = [] if bundle is None else [item.reading for item in bundle.manifest.inputs if item.reading]
-    pipelines = sorted({reading.pipeline for reading in readings})
+    pipelines = sorted({reading.pipeline for reading in readings if isinstance(reading, Reading)})
     if folders := [name for name in pipelines if is_folder(name)]:
         raise UsageError(
             f"the model reads texts by a spaCy pipeline in the folder {folders[0]}, which no image has",
             hint="make a package of it (python -m spacy package), install that, and train with its name",
         )
     known = metadata.packages_distributions()
-    return ["spacy", *(known.get(name, [name])[0] for name in pipelines)] if pipelines else []
+    libraries = {name for reading in readings for name in reading.libraries}
+    return [*sorted(libraries), *(known.get(name, [name])[0] for name in pipelines)]
