@@ -1,11 +1,14 @@
 """Which candidates `model: auto` should try: what each adds to a blend, on rows that no fit has seen.
 
-    python benchmarks/portfolio.py TABLES [--tables titanic wine_quality] [--seeds 0 1]
+    python benchmarks/portfolio.py TABLES [--tables titanic wine_quality] [--seeds 0 1] [--categories]
 
 TABLES is a folder of folders with train.csv. Only that file is read:
 a quarter of it is held out, the candidates are fitted on the rest in folds, and weighed by the held-out
 rows of the folds, as a run does it. Each candidate is fitted once; all blends are then computed from the
 margins. Prints the loss on the quarter (log loss or RMSE), relative to LightGBM alone.
+
+With --categories, the models of trees are fitted with each of their ways to see categories, on the tables
+that have any, and each way is compared with levels alone (`native`): of one model, and in a blend.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,9 +63,15 @@ BLENDS = (
 )
 
 
-def fit(folder: Path, seed: int, work: Path) -> dict[str, Any]:
+WITH_CATEGORIES = (
+    "titanic", "adult", "telco_churn", "german_credit", "diamonds", "melbourne_housing", "laptop_prices",
+)  # fmt: skip
+TREES, WAYS = ("lightgbm", "xgboost", "extra_trees"), ("native", "target", "both")
+
+
+def fit(folder: Path, seed: int, work: Path, candidates: Mapping[str, Any] = CANDIDATES) -> dict[str, Any]:
     """Held-out margins and margins of the quarter, of every candidate; and the seconds of its folds."""
-    members = [{**options} for options in CANDIDATES.values()]
+    members = [{**options} for options in candidates.values()]
     spec = {
         "name": folder.name.replace("_", "-"),
         "data": {
@@ -82,10 +92,11 @@ def fit(folder: Path, seed: int, work: Path) -> dict[str, Any]:
     store = Workspace.beside(path, None).store
     record = json.loads((report.folder / "run.json").read_text())
     places = {step: store.path(digest) for step, digest in record["digests"].items()}
-    return read(places, {step["id"]: step["seconds"] for step in report.result["steps"]})
+    return read(places, {step["id"]: step["seconds"] for step in report.result["steps"]}, candidates)
 
 
-def read(places: dict[str, Path], seconds: dict[str, float]) -> dict[str, Any]:
+def read(places: dict[str, Path], seconds: dict[str, float], candidates: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of the artifacts of a run."""
     split = json.loads((places["split"] / "split.json").read_text())
     task = Task.model_validate(split["task"])
     fold, part = (np.load(places["split"] / f"{name}.npy") for name in ("fold", "part"))
@@ -98,7 +109,7 @@ def read(places: dict[str, Path], seconds: dict[str, float]) -> dict[str, Any]:
     }  # fmt: skip
     ensemble = json.loads((places["ensemble"] / "ensemble.json").read_text())
     names = [member["name"] for member in ensemble["members"]]
-    for name, (label, options) in zip(names, CANDIDATES.items(), strict=True):
+    for name, (label, options) in zip(names, candidates.items(), strict=True):
         model = MODELS.parse(options)
         inside, outside = None, []
         for number in range(split["folds"]):
@@ -122,12 +133,49 @@ def loss(found: dict[str, Any], names: tuple[str, ...]) -> float:
     return score(metric, task, found["test"], predictions_from_margins(task, margins))
 
 
+def compare_ways(folder: Path, tables: Sequence[str], seeds: Sequence[int]) -> None:
+    """Print by table what each way to see categories changes, averaged over the seeds."""
+    candidates: dict[str, Any] = {"linear": {"type": "linear"}}
+    for model in TREES:
+        candidates |= {f"{model}-{way}": {"type": model, "categories": way} for way in WAYS}
+    native = tuple(f"{model}-native" for model in TREES)
+    changed: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    for way in WAYS[1:]:
+        changed |= {f"{model} {way}": ((f"{model}-{way}",), (f"{model}-native",)) for model in TREES}
+    for way in WAYS[1:]:
+        for number, model in enumerate(TREES):
+            members = [*native[:number], f"{model}-{way}", *native[number + 1 :]]
+            changed[f"blend, {model} {way}"] = (("linear", *members), ("linear", *native))
+        every = tuple(f"{model}-{way}" for model in TREES)
+        changed[f"blend, all {way}"] = (("linear", *every), ("linear", *native))
+    found: dict[str, list[float]] = {name: [] for name in changed}
+    for table in tables:
+        losses: dict[str, list[float]] = {name: [] for name in changed}
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as work:
+                margins = fit(folder / table, seed, Path(work), candidates)
+            for name, (one, other) in changed.items():
+                losses[name].append(loss(margins, one) / loss(margins, other) - 1.0)
+        for name, values in losses.items():
+            found[name].append(float(np.mean(values)))
+        shown = "  ".join(f"{name} {100 * found[name][-1]:+.2f}%" for name in changed)
+        print(f"{table}: {shown}", flush=True)
+    print(f"\n{'loss relative to native':<28} {'mean':>8} {'median':>8}  " + "  ".join(tables))
+    for name, values in found.items():
+        each = "  ".join(f"{100 * v:+{len(t)}.2f}" for t, v in zip(tables, values, strict=True))
+        print(f"{name:<28} {100 * np.mean(values):+7.2f}% {100 * np.median(values):+7.2f}%  {each}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tables", nargs="*")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--categories", action="store_true")
     options = parser.parse_args()
+    if options.categories:
+        compare_ways(options.folder, options.tables or WITH_CATEGORIES, options.seeds)
+        return
     tables = options.tables or list(TARGETS)
     relative: dict[tuple[str, ...], list[float]] = {names: [] for names in BLENDS}
     for table in tables:

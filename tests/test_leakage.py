@@ -18,6 +18,7 @@ ROTATED = {"a": "b", "b": "c", "c": "a"}
 SPLIT = {"method": "column", "column": "part"}
 MLP = {"type": "mlp", "layers": [8], "epochs": 3, "networks": 1}
 BOOSTED = {"type": "lightgbm", "rounds": 30, "early_stopping": 5}
+STATISTICS = {**BOOSTED, "categories": "target"}
 
 
 def spoil(table: Path, part: str, *, features: bool) -> None:
@@ -59,8 +60,14 @@ def parted(
 
 @pytest.mark.parametrize(
     "model",
-    ["linear", BOOSTED, MLP, pytest.param({"type": "auto", "quality": "fast"}, marks=pytest.mark.slow)],
-    ids=["linear", "lightgbm", "mlp", "auto"],
+    [
+        "linear",
+        BOOSTED,
+        STATISTICS,
+        MLP,
+        pytest.param({"type": "auto", "quality": "fast"}, marks=pytest.mark.slow),
+    ],
+    ids=["linear", "lightgbm", "statistics", "mlp", "auto"],
 )
 def test_garbage_in_test_rows_leaves_the_model_as_it_is(
     model: Any, parted: Callable[..., Path], run: Callable[..., RunReport]
@@ -76,10 +83,10 @@ def test_garbage_in_test_rows_leaves_the_model_as_it_is(
 def test_labels_of_held_out_rows_act_through_early_stopping_only(
     parted: Callable[..., Path], run: Callable[..., RunReport]
 ) -> None:
-    members = [{"type": "linear", "penalty": 1.0}, BOOSTED]
+    members = [{"type": "linear", "penalty": 1.0}, STATISTICS]
     sections = {
         "model": {"type": "ensemble", "members": members},
-        "features": {"length": "number", "width": "number"},
+        "features": {"length": "number", "width": "number", "colour": "category"},
     }
     clean, spoilt = parted("clean", **sections), parted("spoilt", **sections)
     spoil(spoilt.parent / "flowers.csv", "validation", features=False)
@@ -89,6 +96,9 @@ def test_labels_of_held_out_rows_act_through_early_stopping_only(
     ]
     for name in ("weights", "intercept"):
         assert np.array_equal(states[0]["linear"][name], states[1]["linear"][name])
+    statistics = [state["lightgbm"]["statistics"] for state in states]
+    assert np.ptp(statistics[0]) > 0.0
+    assert np.array_equal(statistics[0], statistics[1])
     trees = [state["lightgbm"]["model"].tobytes().decode().split("\n\n\n") for state in states]
     shared = min(map(len, trees)) - 1
     assert shared > 2

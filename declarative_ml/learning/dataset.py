@@ -98,6 +98,8 @@ class Dataset:
     target: np.ndarray | DiskRows
     weight: np.ndarray | None = None
     terms: Terms | None = None
+    unit: np.ndarray | None = None
+    """[N] whole numbers, where rows belong together: who divides rows leaves those of a unit in one part."""
 
     def __len__(self) -> int:
         return len(self.target)
@@ -114,6 +116,7 @@ class Dataset:
             target=rows_at(self.target, rows),
             weight=None if self.weight is None else np.asarray(self.weight[np.asarray(rows)]),
             terms=None if self.terms is None else self.terms.view(rows),
+            unit=None if self.unit is None else self.unit[np.asarray(rows)],
         )
 
     def blocks(self, rows: int) -> Iterator[Dataset]:
@@ -135,6 +138,7 @@ class Dataset:
             target=np.asarray(self.target[rows]),
             weight=None if self.weight is None else np.asarray(self.weight[rows]),
             terms=None if self.terms is None else self.terms.take(rows),
+            unit=None if self.unit is None else self.unit[rows],
         )
 
 

@@ -9,6 +9,7 @@ tables of two classes and far ahead on one of ten classes, and it is a plain sum
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,11 +20,10 @@ from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.forest import Forest, read_tree
 from declarative_ml.models.tree_columns import (
     TreeModel,
+    TreeRows,
     class_shares,
-    matrix,
     place_and_scale,
     require_columns,
-    shares,
 )
 from declarative_ml.models.tree_graph import Tree
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from declarative_ml.learning.dataset import Dataset, Layout
+    from declarative_ml.learning.dataset import Dataset
+    from declarative_ml.learning.disk_rows import DiskRows
     from declarative_ml.learning.task import Task
 
 _MOST_LEAVES = 290_000
@@ -85,8 +86,6 @@ class ExtraTrees(TreeModel):
 
         Raises DataError when there is no column to split on, MissingDependency without scikit-learn.
         """
-        import numpy as np
-
         require_columns(train.layout, "extra_trees")
         require("sklearn", "sklearn")
         work = context.work or {}
@@ -94,10 +93,11 @@ class ExtraTrees(TreeModel):
         trees, leaf_rows = self._size(rows, context.task)
         trees = work.get("trees", trees)
         fraction = self.feature_fraction or _fraction(context.task)
-        growing = _Growing(train, context, leaf_rows, fraction, self.smoothing)
-        growing.watch(train.take(np.arange(min(_CURVE_ROWS, len(train)))), "train")
+        seen, state = self.learn_rows(train, context.task)
+        growing = _Growing(seen, context, leaf_rows, fraction, self.smoothing, state)
+        growing.watch(seen, "train", _CURVE_ROWS)
         if validation is not None and context.work is None:
-            growing.watch(validation, "validation")
+            growing.watch(self.rows(validation, state), "validation")
         growing.run(trees)
         return growing.fitted({"trees": growing.grown, "fit_rows": rows})
 
@@ -114,7 +114,9 @@ class ExtraTrees(TreeModel):
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
-        margins: np.ndarray = _forest(state).margins(matrix(data)) * state["scale"] + state["offset"]
+        margins: np.ndarray = (
+            _forest(state).margins(self.rows(data, state).matrix()) * state["scale"] + state["offset"]
+        )
         return margins
 
     def forest(self, state: State) -> list[Tree]:
@@ -126,13 +128,11 @@ class ExtraTrees(TreeModel):
         trees, leaf_rows = self._size(rows, task)
         return {"trees": trees, "min_data_in_leaf": leaf_rows, "feature_fraction": round(_fraction(task), 3)}
 
-    def importance(self, state: State, layout: Layout) -> dict[str, float]:
-        """The share of the whole decrease of impurity that each column's splits brought."""
+    def gains(self, state: State, columns: int) -> np.ndarray:
+        """See TreeModel.gains: by how much the impurity fell."""
         import numpy as np
 
-        columns = len(layout.raw) + len(layout.codes)
-        gains = np.bincount(state["feature"], weights=state["gain"], minlength=columns)
-        return shares(gains, layout)
+        return np.bincount(state["feature"], weights=state["gain"], minlength=columns)
 
 
 def _fraction(task: Task) -> float:
@@ -141,26 +141,32 @@ def _fraction(task: Task) -> float:
 
 
 def _forest(state: State) -> Forest:
-    return Forest(**{name: array for name, array in state.items() if name not in ("offset", "scale")})
+    return Forest(**{field.name: state[field.name] for field in fields(Forest)})
 
 
 class _Growing:
     """Trees as they grow: batches, and the loss of their mean on the watched rows."""
 
     def __init__(
-        self, train: Dataset, context: FitContext, leaf_rows: int, fraction: float, smoothing: float
+        self,
+        train: TreeRows,
+        context: FitContext,
+        leaf_rows: int,
+        fraction: float,
+        smoothing: float,
+        learned: State,
     ) -> None:
         import numpy as np
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-        self._context, self._smoothing = context, smoothing
-        self._offset, self._scale = place_and_scale(train, context.task)
-        values = matrix(train)
+        self._context, self._smoothing, self._learned = context, smoothing, learned
+        self._offset, self._scale = place_and_scale(train.data, context.task)
+        values = train.matrix()
         self._exponents = _exponents(values)
         self._matrix = np.ldexp(values, self._exponents)
-        self._target = self._scaled_target(train)
-        self._weight = train.weight
-        self._prior = class_shares(train, context.task) if context.task.is_classification else np.ones(1)
+        self._target = self._scaled_target(train.data.target)
+        self._weight = train.data.weight
+        self._prior = class_shares(train.data, context.task) if context.task.is_classification else np.ones(1)
         make = ExtraTreesClassifier if context.task.is_classification else ExtraTreesRegressor
         self._model = make(
             max_features=fraction,
@@ -179,10 +185,12 @@ class _Growing:
         """Trees so far."""
         return len(self._forests)
 
-    def watch(self, data: Dataset, name: str) -> None:
-        """Measure the loss on these rows after every batch."""
-        target = self._scaled_target(data)
-        self._watched[name] = _Watched(matrix(data), target, data.weight, self._context.task)
+    def watch(self, seen: TreeRows, name: str, most: int | None = None) -> None:
+        """Measure the loss on these rows (the first `most` of them) after every batch."""
+        chosen, weight = slice(most), seen.data.weight
+        target = self._scaled_target(seen.data.target[chosen])
+        weight = None if weight is None else weight[chosen]
+        self._watched[name] = _Watched(seen.matrix(chosen), target, weight, self._context.task)
 
     def run(self, trees: int) -> None:
         """Grow until there are `trees`, or the time is up."""
@@ -200,12 +208,12 @@ class _Growing:
                 self.stopped_after = self.grown
                 break
 
-    def _scaled_target(self, data: Dataset) -> np.ndarray:
+    def _scaled_target(self, target: np.ndarray | DiskRows) -> np.ndarray:
         import numpy as np
 
         if self._context.task.is_classification:
-            return np.asarray(data.target)
-        return (np.asarray(data.target, dtype=np.float64) - self._offset) / self._scale
+            return np.asarray(target)
+        return (np.asarray(target, dtype=np.float64) - self._offset) / self._scale
 
     def _read(self, tree: Any) -> Forest:
         """The tree with margins in its leaves; scikit-learn knows only the classes that occur."""
@@ -226,6 +234,7 @@ class _Growing:
 
         forest = Forest.of(self._forests)
         state = {
+            **self._learned,
             **forest.arrays(),
             "leaf": forest.leaf / np.float32(self.grown),
             "offset": np.array([self._offset]),

@@ -9,7 +9,7 @@ from pydantic import Field
 from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.lightgbm_import import import_lightgbm
-from declarative_ml.models.tree_columns import TreeModel, matrix, place_and_scale, require_columns
+from declarative_ml.models.tree_columns import TreeModel, TreeRows, place_and_scale, require_columns
 from declarative_ml.models.tree_graph import Tree, parse_trees
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from declarative_ml.learning.dataset import Dataset, Layout
+    from declarative_ml.learning.dataset import Dataset
     from declarative_ml.learning.task import Task
 
 _OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "number": "regression"}
@@ -108,7 +108,8 @@ class LightGBM(TreeModel):
         when there is no column to split on.
         """
         require_columns(train.layout, "lightgbm")
-        boosting = _Boosting(self._parameters(train, context), train, context.task)
+        seen, state = self.learn_rows(train, context.task)
+        boosting = _Boosting(self._parameters(seen, context), seen, context.task, state)
         if context.work is not None:
             boosting.run(context.work["rounds"], context)
             return boosting.fitted({**context.work, "rounds": boosting.best})
@@ -117,16 +118,16 @@ class LightGBM(TreeModel):
             rate = self.learning_rate or _options_by_rows(rows, context.task)["learning_rate"]
             boosting.run(self.rounds or round(5.0 / rate), context)
         else:
-            boosting.watch(validation)
+            boosting.watch(self.rows(validation, state))
             boosting.run(self.rounds or 2000, context, patience=self.early_stopping)
         return boosting.fitted({"rounds": boosting.best, "fit_rows": rows})
 
-    def _parameters(self, train: Dataset, context: FitContext) -> dict[str, Any]:
+    def _parameters(self, train: TreeRows, context: FitContext) -> dict[str, Any]:
         """LightGBM's parameters. A refit uses those of the fit that chose its work."""
         objective = _OBJECTIVES[context.task.type]
         rows = (context.work or {}).get("fit_rows", len(train))
-        size = train.raw.size + train.codes.size
-        options = self.model_dump(exclude={"type", "rounds", "early_stopping"}, exclude_none=True)
+        ours = {"type", "rounds", "early_stopping", "categories", "target_smoothing"}
+        options = self.model_dump(exclude=ours, exclude_none=True)
         return {
             **_options_by_rows(rows, context.task),
             **options,
@@ -136,15 +137,17 @@ class LightGBM(TreeModel):
             "seed": context.seed,
             "deterministic": True,
             "force_col_wise": True,
-            "num_threads": min(context.threads, max(1, size // _VALUES_PER_THREAD)),
+            "num_threads": min(context.threads, max(1, train.size // _VALUES_PER_THREAD)),
             "verbosity": -1,
-            **_constraints(train.layout, context.monotone),
+            **_constraints(train, context.monotone),
         }
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
         booster = import_lightgbm().Booster(model_str=_text(state))
-        margins = booster.predict(matrix(data), raw_score=True).reshape(len(data), task.width)
+        margins = booster.predict(self.rows(data, state).matrix(), raw_score=True).reshape(
+            len(data), task.width
+        )
         scaled: np.ndarray = margins * state["scale"] + state["offset"]
         return scaled
 
@@ -177,7 +180,7 @@ def _options_by_rows(rows: int, task: Task) -> dict[str, Any]:
     }
 
 
-def _constraints(layout: Layout, monotone: Mapping[str, int]) -> dict[str, Any]:
+def _constraints(rows: TreeRows, monotone: Mapping[str, int]) -> dict[str, Any]:
     """The parameters that keep the directions of `monotone`; none without any.
 
     Of LightGBM's methods only `basic` keeps its promise: `intermediate` and `advanced` of LightGBM 4.7 let
@@ -187,7 +190,7 @@ def _constraints(layout: Layout, monotone: Mapping[str, int]) -> dict[str, Any]:
     if not monotone:
         return {}
     return {
-        "monotone_constraints": [*(monotone.get(name, 0) for name in layout.raw), *[0] * len(layout.codes)],
+        "monotone_constraints": rows.directions(monotone),
         "monotone_constraints_method": "basic",
         "monotone_penalty": _MONOTONE_PENALTY,
     }
@@ -196,18 +199,17 @@ def _constraints(layout: Layout, monotone: Mapping[str, int]) -> dict[str, Any]:
 class _Boosting:
     """A booster at work: rounds, losses and the best round so far."""
 
-    def __init__(self, parameters: dict[str, Any], train: Dataset, task: Task) -> None:
+    def __init__(self, parameters: dict[str, Any], train: TreeRows, task: Task, learned: State) -> None:
         self._library = import_lightgbm()
         self._task = task
-        self._offset, self._scale = place_and_scale(train, task)
+        self._learned = learned
+        self._offset, self._scale = place_and_scale(train.data, task)
         self._parameters = parameters
         self._data = self._library.Dataset(
             binned_from(train),
-            self._target(train),
-            weight=_weight(train),
-            categorical_feature=list(
-                range(len(train.layout.raw), len(train.layout.raw) + len(train.layout.codes))
-            ),
+            self._target(train.data),
+            weight=_weight(train.data),
+            categorical_feature=[place for place, kind in enumerate(train.kinds) if kind == "c"],
             params=parameters,
         )
         self._booster = self._library.Booster(parameters, self._data)
@@ -222,12 +224,12 @@ class _Boosting:
 
         return (np.asarray(data.target, dtype=np.float64) - self._offset) / self._scale
 
-    def watch(self, validation: Dataset) -> None:
+    def watch(self, validation: TreeRows) -> None:
         """Measure the loss on these rows after every round."""
         data = self._library.Dataset(
             binned_from(validation),
-            self._target(validation),
-            weight=_weight(validation),
+            self._target(validation.data),
+            weight=_weight(validation.data),
             reference=self._data,
             params=self._parameters,
         )
@@ -291,6 +293,7 @@ class _Boosting:
         # What follows the trees names the thread count: it must not reach the model's digest.
         trees = text.partition("\nend of trees")[0] + "\nend of trees\n"
         state = {
+            **self._learned,
             "model": np.frombuffer(trees.encode(), dtype=np.uint8),
             "offset": np.array(self._offset),
             "scale": np.array(self._scale),
@@ -298,15 +301,15 @@ class _Boosting:
         return Fitted(state, work, self.curve, self.stopped_after)
 
 
-def binned_from(data: Dataset) -> Any:
+def binned_from(found: TreeRows) -> Any:
     """What LightGBM takes its bins from: a matrix, or rows on disk, block by block, where they are many.
 
     Both give the same bins: they come from as many drawn rows, by the same seed.
     """
     import numpy as np
 
-    if data.raw.size + data.codes.size <= _MATRIX_VALUES:
-        return matrix(data)
+    if found.size <= _MATRIX_VALUES:
+        return found.matrix()
     library = import_lightgbm()
 
     class Blocks(library.Sequence):  # type: ignore[misc, name-defined]
@@ -318,14 +321,14 @@ def binned_from(data: Dataset) -> Any:
             self._start, self._block = 0, np.zeros((0, 0), dtype=np.float32)
 
         def __len__(self) -> int:
-            return len(data)
+            return len(found)
 
         def __getitem__(self, rows: Any) -> np.ndarray:
             if isinstance(rows, slice):
-                return matrix(data, rows)
+                return found.matrix(rows)
             if not self._start <= rows < self._start + len(self._block):
                 self._start = int(rows)
-                self._block = matrix(data, slice(self._start, self._start + _BLOCK_ROWS))
+                self._block = found.matrix(slice(self._start, self._start + _BLOCK_ROWS))
             # A copy, or every drawn row would keep its block.
             row: np.ndarray = self._block[rows - self._start].astype(np.float64)
             return row

@@ -11,8 +11,8 @@ from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, State, Work
 from declarative_ml.models.tree_columns import (
     TreeModel,
+    TreeRows,
     class_shares,
-    matrix,
     place_and_scale,
     require_columns,
 )
@@ -84,24 +84,24 @@ class XGBoost(TreeModel):
         when there is no column to split on, MissingDependency without xgboost.
         """
         require_columns(train.layout, "xgboost")
-        boosting = _Boosting(self._parameters(train, context), train, context.task)
+        seen, state = self.learn_rows(train, context.task)
+        boosting = _Boosting(self._parameters(seen, context), seen, context.task, state)
         if context.work is not None:
             boosting.run(context.work["rounds"], context)
         elif validation is None:
             boosting.run(self.rounds or round(5.0 / self._rate(context.task)), context)
         else:
-            boosting.watch(validation)
+            boosting.watch(self.rows(validation, state))
             boosting.run(self.rounds or 2000, context, patience=self.early_stopping)
         return boosting.fitted({"rounds": boosting.best})
 
     def _rate(self, task: Task) -> float:
         return self.learning_rate or _default_rate(task)
 
-    def _parameters(self, train: Dataset, context: FitContext) -> dict[str, Any]:
+    def _parameters(self, train: TreeRows, context: FitContext) -> dict[str, Any]:
         """XGBoost's own names of the options."""
         kind = context.task.type
         objective, metric = _OBJECTIVES[kind]
-        size = train.raw.size + train.codes.size
         parameters = {
             "objective": objective,
             "eval_metric": metric,
@@ -116,21 +116,22 @@ class XGBoost(TreeModel):
             "reg_lambda": self.lambda_l2,
             "max_bin": self.max_bin,
             "seed": context.seed,
-            "nthread": min(context.threads, max(1, size // _VALUES_PER_THREAD)),
+            "nthread": min(context.threads, max(1, train.size // _VALUES_PER_THREAD)),
             "verbosity": 0,
         }
         if kind == "multiclass":
             parameters["num_class"] = context.task.width
         if context.monotone:
-            directions = [context.monotone.get(name, 0) for name in train.layout.raw]
-            parameters["monotone_constraints"] = (*directions, *(0 for _ in train.layout.codes))
+            parameters["monotone_constraints"] = tuple(train.directions(context.monotone))
         return parameters
 
     def predict(self, state: State, data: Dataset, task: Task) -> np.ndarray:
         """Margins [N, task.width] as float64."""
         library = import_xgboost()
         booster = library.Booster({"verbosity": 0}, model_file=bytearray(state["model"].tobytes()))
-        sums = booster.predict(_rows(library, data), output_margin=True).reshape(len(data), task.width)
+        sums = booster.predict(_rows(library, self.rows(data, state)), output_margin=True).reshape(
+            len(data), task.width
+        )
         margins: np.ndarray = sums * state["scale"] + state["offset"]
         return margins
 
@@ -153,21 +154,21 @@ def _default_depth(task: Task) -> int:
     return 6 if task.is_classification else 8
 
 
-def _rows(library: Any, data: Dataset, label: np.ndarray | None = None) -> Any:
+def _rows(library: Any, rows: TreeRows, label: np.ndarray | None = None) -> Any:
     """XGBoost's own form of the rows; codes are categories."""
-    kinds = ["q"] * data.raw.shape[1] + ["c"] * data.codes.shape[1]
     return library.DMatrix(
-        matrix(data), label, weight=data.weight, feature_types=kinds, enable_categorical=True
+        rows.matrix(), label, weight=rows.data.weight, feature_types=rows.kinds, enable_categorical=True
     )
 
 
 class _Boosting:
     """A booster at work: rounds, losses and the best round so far."""
 
-    def __init__(self, parameters: dict[str, Any], train: Dataset, task: Task) -> None:
+    def __init__(self, parameters: dict[str, Any], train: TreeRows, task: Task, learned: State) -> None:
         self._library = import_xgboost()
         self._task = task
-        self._offset, self._scale = _start(train, task)
+        self._learned = learned
+        self._offset, self._scale = _start(train.data, task)
         self._train = self._watched(train)
         self._validation: Any = None
         self._booster = self._library.Booster(parameters, [self._train])
@@ -175,18 +176,18 @@ class _Boosting:
         self.stopped_after: int | None = None
         self.curve: list[dict[str, float]] = []
 
-    def watch(self, validation: Dataset) -> None:
+    def watch(self, validation: TreeRows) -> None:
         """Measure the loss on these rows after every round."""
         self._validation = self._watched(validation)
 
-    def _watched(self, data: Dataset) -> Any:
+    def _watched(self, seen: TreeRows) -> Any:
         """The rows with their target, and for classes with the margin that boosting starts from."""
         import numpy as np
 
         if not self._task.is_classification:
-            return _rows(self._library, data, (np.asarray(data.target) - self._offset) / self._scale)
-        rows = _rows(self._library, data, np.asarray(data.target))
-        rows.set_base_margin(np.tile(self._offset.astype(np.float32), (len(data), 1)))
+            return _rows(self._library, seen, (np.asarray(seen.data.target) - self._offset) / self._scale)
+        rows = _rows(self._library, seen, np.asarray(seen.data.target))
+        rows.set_base_margin(np.tile(self._offset.astype(np.float32), (len(seen), 1)))
         return rows
 
     def run(self, rounds: int, context: FitContext, patience: int | None = None) -> None:
@@ -232,6 +233,7 @@ class _Boosting:
         import numpy as np
 
         state = {
+            **self._learned,
             "model": np.frombuffer(bytes(self._booster[: self.best].save_raw("json")), dtype=np.uint8),
             "offset": self._offset,
             "scale": self._scale,

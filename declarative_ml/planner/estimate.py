@@ -19,6 +19,7 @@ from declarative_ml.features import FEATURES
 from declarative_ml.features.base import Feature
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.spec.document import Spec
+from declarative_ml.spec.portfolio import candidates
 from declarative_ml.spec.sampled_rows import Sample, sample_rows
 
 _MB = 1 << 20
@@ -48,6 +49,8 @@ _FITTED = 0.8
 _TREES = {"lightgbm": (1, 110), "xgboost": (12, 60), "extra_trees": (12, 100)}
 """Bytes of a row: for each value of it, and beside. Those of values as benchmarks/tree_memory.py has them."""
 _ROUND = 10_000
+_MOST_CLASSES = 100
+"""Different targets in the sample, from which on they are taken for numbers."""
 _KEPT = 0.6
 """What kept parts of `linear` take, of what their texts may hold at most."""
 
@@ -67,6 +70,8 @@ class Facts:
     codes: int
     terms: int
     """Columns of each kind that the features make."""
+    statistics: int = 0
+    """Columns of statistics of the target that trees see, where a model of the spec asks for them."""
 
     @property
     def cells(self) -> int:
@@ -99,7 +104,19 @@ def look(spec: Spec) -> Facts | None:
         raw, scaled, codes, terms = _widths(spec, sample)
     except (DataError, ValueError):
         return None  # the step that reads the rows says what is wrong with them
-    return Facts(sample.total, sample.counted, sample.size, len(sample.names), raw, scaled, codes, terms)
+    asked = any(getattr(item.model, "categories", "native") != "native" for item in candidates(spec))
+    statistics = codes * _outputs(spec, sample) if asked else 0
+    size, columns = sample.size, len(sample.names)
+    return Facts(sample.total, sample.counted, size, columns, raw, scaled, codes, terms, statistics)
+
+
+def _outputs(spec: Spec, sample: Sample) -> int:
+    """Values that a model gives a row: one, or one for each of several classes."""
+    classes = set(sample.first.get(spec.target.column, ())) - {""}
+    one = spec.target.type in ("binary", "number") or len(classes) < 3
+    if one or (spec.target.type is None and len(classes) > _MOST_CLASSES):
+        return 1
+    return len(classes)
 
 
 def _written(cell: str) -> str:
@@ -171,7 +188,8 @@ def tree_rows(facts: Facts, model: str, ceiling: int) -> int | None:
 
 def _tree_row(facts: Facts, model: str) -> int:
     value, beside = _TREES[model]
-    return value * (facts.raw + 2 * facts.codes) + beside + 30  # its target, place and part
+    columns = facts.raw + 2 * facts.codes + facts.statistics
+    return value * columns + beside + 30  # its target, place and part
 
 
 def estimates(plan: Plan, facts: Facts, ceiling: int | None = None) -> dict[str, Estimate]:
@@ -195,7 +213,7 @@ def _training(step: Step, facts: Facts, ceiling: int | None) -> Estimate:
     beside = facts.rows  # which of them are learned from, and a few answers
     if model in _TREES:
         peak = _OWN + (_LIBRARIES["train"] + 120) * _MB + rows * _tree_row(facts, model)
-        values = rows * (facts.raw + facts.codes)
+        values = rows * (facts.raw + facts.codes + facts.statistics)
         return Estimate(rows, peak, 3 + 400 * values / 1e8)
     if model == "mlp":
         pool = min(rows * (4 * facts.scaled + 8 * facts.codes), 128 * _MB)

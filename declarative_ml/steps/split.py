@@ -5,6 +5,7 @@ part.npy     uint8 [n]: 0 train, 1 validation, 2 test
 fold.npy     int8  [n]: the fold in which the row is held out, or -1
 target.npy   int64 class numbers or float64 values [n]
 place.npy    int64 [rows of the table]: where each row is in order.npy, or -1
+group.npy    int32 [n]: the number of the group that each row belongs to, where rows are divided by groups
 split.json   task, counts, fold count, notes, fingerprint of the data
 
 Rows are brought into the order of their hashes in pieces on disk. In memory are some bytes a row: class, part
@@ -193,6 +194,7 @@ def _assign(
         arguments["times"] = ordered(_times(read_column(table, options["column"]), options["column"]))
     elif method == "group":
         arguments["groups"] = ordered(_codes(table, options["column"])[0])
+        np.save(context.out / "group.npy", arguments["groups"])
     elif method in ("column", "files"):
         arguments["given"] = ordered(_given(context))
         if method == "files" and options["validation"] is True:

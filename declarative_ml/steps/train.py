@@ -85,8 +85,11 @@ def guard(context: StepContext) -> str | None:
 
 def open_prepared(context: StepContext) -> Dataset:
     """All rows, in the order of the split."""
+    import numpy as np
+
     layout = Layout.model_validate(context.read("prepare", "encoding.json")["layout"])
-    return open_dataset(context.inputs["prepare"], layout)
+    data, groups = open_dataset(context.inputs["prepare"], layout), context.inputs["split"] / "group.npy"
+    return replace(data, unit=np.load(groups)) if groups.exists() else data
 
 
 def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selection) -> Dataset:
@@ -98,7 +101,8 @@ def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selectio
     if imbalance == "oversample":
         every = np.asarray(taken)
         drawn = oversampled(every, data.target[every], context.params["seed"])
-        return _weighted(data.take(drawn), task, imbalance)
+        copied = data.take(drawn)
+        return _weighted(replace(copied, unit=drawn if copied.unit is None else copied.unit), task, imbalance)
     return _weighted(data.view(taken), task, imbalance)
 
 

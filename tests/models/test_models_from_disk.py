@@ -71,6 +71,7 @@ MODELS = {
     "linear": Linear(penalty=3.0, iterations=40),
     "mlp": MLP(layers=(8,), epochs=2, networks=1, batch_size=32),
     "lightgbm": LightGBM(rounds=5),
+    "lightgbm-both": LightGBM(rounds=5, categories="both"),
 }
 
 

@@ -63,6 +63,15 @@ def test_features_that_are_named_count_alone(table: Path, tmp_path: Path) -> Non
     assert (facts.raw, facts.codes, facts.terms) == (1, 1, 0)
 
 
+def test_statistics_of_categories_count_for_trees(table: Path, tmp_path: Path) -> None:
+    native, target = (
+        look(spec_over(table, tmp_path, model={"type": "lightgbm", "categories": way}).spec)
+        for way in ("native", "both")
+    )
+    assert native is not None and target is not None
+    assert (native.statistics, target.statistics) == (0, 2)
+
+
 def test_nothing_is_known_behind_sql(table: Path, tmp_path: Path) -> None:
     data = {"source": str(table / "t.csv"), "sql": "SELECT * FROM source"}
     assert look(spec_over(table, tmp_path, data=data).spec) is None
