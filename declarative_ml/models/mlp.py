@@ -21,6 +21,7 @@ from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import Task
 from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import FitContext, Fitted, Model, State
+from declarative_ml.models.mlp_sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from declarative_ml.learning.torch_loop import Settings
     from declarative_ml.models.mlp_network import Design
 
-_BLOCK = 16_384
-"""Rows predicted at a time."""
+_BLOCK = 1_024
+"""Rows predicted at a time: what networks see of a row is many times its columns."""
 _FEW = 20_000
 """Up to this many rows, several small networks are better than one larger."""
 
@@ -61,6 +62,11 @@ class MLP(Model):
         ge=1,
         le=64,
         description="Networks trained side by side and averaged. By rows when absent",
+    )
+    share: Sharing = Field(
+        default="nothing",
+        description="What the networks have in common: nothing, the `weights` (TabM: each scales the inputs "
+        "and outputs of the layers by its own), or whole `layers` (each scales the inputs of the first)",
     )
     activation: Activation = Field(default="relu", description="Function between the layers")
     dropout: float = Field(
@@ -121,11 +127,12 @@ class MLP(Model):
 
         return Design(
             layers=self.layers or default_layers(rows),
-            networks=self.networks or default_networks(rows),
+            networks=self.networks or default_networks(rows, self.share),
             activation=self.activation,
             dropout=self.dropout,
             embedding_size=self.embedding_size,
             bins=default_bins(rows) if self.bins is None else self.bins,
+            share=self.share,
         )
 
     def _settings(
@@ -152,7 +159,7 @@ class MLP(Model):
         """See Model.defaults."""
         return {
             "layers": list(default_layers(rows)),
-            "networks": default_networks(rows),
+            "networks": default_networks(rows, self.share),
             "bins": default_bins(rows),
             "epochs": default_epochs(rows, task),
             "batch_size": default_batch_size(rows),
@@ -195,8 +202,11 @@ def default_layers(rows: int) -> tuple[int, ...]:
     return (64, 64) if rows <= _FEW else (128, 128)
 
 
-def default_networks(rows: int) -> int:
-    """Four up to 20,000 rows, where single networks differ most; a second costs more than it gives above."""
+def default_networks(rows: int, share: Sharing = "nothing") -> int:
+    """Apart, four up to 20,000 rows, where single networks differ most; a second costs more than it gives
+    above. One alone shares nothing, so there are always several that share."""
+    if share != "nothing":
+        return 8
     return 4 if rows <= _FEW else 1
 
 

@@ -8,10 +8,14 @@ The state's arrays:
     weight0, bias0                           first layer of all K networks side by side, [I, K*H], [K*H]
     weight1 ..., bias1 ...                   the other layers by network, [K, H, H'], [K, 1, H']
     scaling                                  mean, deviation, least and greatest target; empty for classes
+
+Networks that share (mlp_sharing) have one weight0 [I, H] and, up to the last layer, weight1 [1, H, H'] ...;
+each scales the inputs of a layer by its own in0 [K, I], in1 ... [K, H], and the outputs by out0 ... [K, H].
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -23,51 +27,91 @@ if TYPE_CHECKING:
     from declarative_ml.graph.onnx_graph import OnnxGraph
     from declarative_ml.learning.dataset import EncodedNames
 
+_MOST_SCALED = 8_192
+"""Values of a row, in all networks, up to which the inputs are scaled; beyond, the weights are: the inputs
+of as many rows as are scored together would take too much memory."""
 
-_FILLED_ROWS = 1_024
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of K networks: [N, K*H] -> [N, K*H'], or of the first one [N, I] -> [N, K*H]."""
+
+    weight: np.ndarray
+    """[I, K*H] of all networks side by side, [K, H, H'] by network, or shared by them all, [H, H']."""
+    bias: np.ndarray
+    """[1, K*H']."""
+    shared: bool = False
+    follows: bool = False
+    """Whether it reads another layer's outputs, not what all networks see alike."""
+    before: np.ndarray | None = None
+    """What scales its inputs, [K, H]."""
+    after: np.ndarray | None = None
+    """What scales its outputs, [1, K*H']."""
 
 
-def _layers(state: State) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Weights and biases by layer, the last pair folded into the mean of the K networks, [K*H, width]."""
+def _layers(state: State) -> list[_Layer]:
+    """All layers, the last folded into the mean of the K networks, [K*H, width]."""
     count = sum(1 for name in state if name.startswith("weight"))
-    weights = [state[f"weight{number}"] for number in range(count)]
-    biases = [state[f"bias{number}"] for number in range(count)]
-    networks, _, width = weights[-1].shape
-    weights[-1] = (weights[-1] / np.float32(networks)).reshape(-1, width)
-    biases[-1] = biases[-1].mean(axis=0).reshape(-1)
-    return weights, biases
+    layers = [_layer(state, number) for number in range(count - 1)]
+    weight, bias = state[f"weight{count - 1}"], state[f"bias{count - 1}"]
+    networks, _, width = weight.shape
+    mean = (weight / np.float32(networks)).reshape(-1, width)
+    return [*layers, _Layer(mean, bias.mean(axis=0).reshape(1, -1))]
+
+
+def _layer(state: State, number: int) -> _Layer:
+    weight, bias = state[f"weight{number}"], state[f"bias{number}"].reshape(1, -1)
+    if "in0" not in state:
+        return _Layer(weight, bias)
+    networks, out = len(state["in0"]), weight.shape[-1]
+    bias = np.broadcast_to(bias.reshape(-1, out), (networks, out)).reshape(1, -1)  # shared ones as well
+    before, after = (state.get(f"{name}{number}") for name in ("in", "out"))
+    if before is not None and number == 0 and before.size > _MOST_SCALED:
+        wide = before.T[:, :, None] * weight[:, None, :]
+        wide = wide if after is None else wide * after
+        return _Layer(wide.reshape(len(weight), -1), bias)
+    flat = None if after is None else after.reshape(1, -1)
+    return _Layer(weight.reshape(weight.shape[-2:]), bias, True, number > 0, before, flat)
 
 
 def margins(state: State, scaled: np.ndarray, codes: np.ndarray, activation: str) -> np.ndarray:
     """Margins [N, width] float64 of one block of rows."""
-    weights, biases = _layers(state)
-    hidden = _numpy_activation(_inputs(state, scaled, codes) @ weights[0] + biases[0], activation)
-    for weight, bias in zip(weights[1:-1], biases[1:-1]):
-        networks = weight.shape[0]
-        split = hidden.reshape(len(hidden), networks, -1).transpose(1, 0, 2)
-        hidden = (np.matmul(split, weight) + bias).transpose(1, 0, 2).reshape(len(hidden), -1)
-        hidden = _numpy_activation(hidden, activation)
-    output: np.ndarray = (hidden @ weights[-1] + biases[-1]).astype(np.float64)
+    *layers, last = _layers(state)
+    hidden = _inputs(state, scaled, codes)
+    for layer in layers:
+        hidden = _numpy_activation(_numpy_layer(layer, hidden), activation)
+    output: np.ndarray = (hidden @ last.weight + last.bias).astype(np.float64)
     if len(state["scaling"]):
         center, spread, low, high = state["scaling"]
         output = np.clip(output * spread + center, low, high)
     return output
 
 
-def _inputs(state: State, scaled: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """What the first layer sees [N, I], filled a few rows at a time: ramps are many."""
-    numbers, ramped = scaled.shape[1], scaled.shape[1] + len(state["ramp_column"])
-    found = np.empty((len(scaled), len(state["weight0"])), dtype=np.float32)
-    for start in range(0, len(scaled), _FILLED_ROWS):
-        rows = slice(start, start + _FILLED_ROWS)
-        clipped = np.clip(np.asarray(scaled[rows], dtype=np.float32), state["low"], state["high"])
-        ramps = (clipped[:, state["ramp_column"]] - state["ramp_start"]) * state["ramp_scale"]
-        found[rows, :numbers] = clipped
-        np.clip(ramps, np.float32(0), np.float32(1), out=found[rows, numbers:ramped])
-        if codes.shape[1]:
-            places = codes[rows] + state["offsets"]
-            found[rows, ramped:] = state["table"][places].reshape(len(places), -1)
+def _numpy_layer(layer: _Layer, hidden: np.ndarray) -> np.ndarray:
+    rows, weight = len(hidden), layer.weight
+    if layer.shared:
+        if layer.before is not None:
+            hidden = hidden.reshape(rows, -1, len(weight)) * layer.before
+        hidden = (hidden.reshape(-1, len(weight)) @ weight).reshape(rows, layer.bias.size)
+        hidden = hidden if layer.after is None else hidden * layer.after
+    elif weight.ndim == 3:
+        split = hidden.reshape(rows, len(weight), -1).transpose(1, 0, 2)
+        hidden = np.matmul(split, weight).transpose(1, 0, 2).reshape(rows, layer.bias.size)
+    else:
+        hidden = hidden @ weight
+    found: np.ndarray = hidden + layer.bias
     return found
+
+
+def _inputs(state: State, scaled: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """What the first layer sees [N, I]."""
+    clipped = np.clip(np.asarray(scaled, dtype=np.float32), state["low"], state["high"])
+    ramps = (clipped[:, state["ramp_column"]] - state["ramp_start"]) * state["ramp_scale"]
+    np.clip(ramps, np.float32(0), np.float32(1), out=ramps)
+    parts = [clipped, ramps]
+    if codes.shape[1]:
+        parts.append(state["table"][codes + state["offsets"]].reshape(len(codes), -1))
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _numpy_activation(hidden: np.ndarray, activation: str) -> np.ndarray:
@@ -87,14 +131,40 @@ def _numpy_activation(hidden: np.ndarray, activation: str) -> np.ndarray:
 
 def add_network(graph: OnnxGraph, state: State, names: EncodedNames, activation: str) -> str:
     """Add the network to the graph; returns its margins [N, width]. The last Gemm averages the networks."""
-    weights, biases = _layers(state)
-    hidden = _gemm(graph, _onnx_inputs(graph, state, names), weights[0], biases[0])
-    hidden = _onnx_activation(graph, hidden, activation)
-    for weight, bias in zip(weights[1:-1], biases[1:-1]):
-        parts = _columns(graph, hidden, *weight.shape[:2])
-        outputs = [_gemm(graph, *layer) for layer in zip(parts, weight, bias)]
-        hidden = _onnx_activation(graph, graph.concat(outputs), activation)
-    return _onnx_target(graph, _gemm(graph, hidden, weights[-1], biases[-1]), state)
+    *layers, last = _layers(state)
+    hidden = _onnx_inputs(graph, state, names)
+    for layer in layers:
+        hidden = _onnx_activation(graph, _onnx_layer(graph, layer, hidden), activation)
+    return _onnx_target(graph, _gemm(graph, hidden, last.weight, last.bias), state)
+
+
+def _onnx_layer(graph: OnnxGraph, layer: _Layer, hidden: str) -> str:
+    if layer.shared:
+        return _onnx_shared(graph, layer, hidden)
+    if layer.weight.ndim == 2:
+        return _gemm(graph, hidden, layer.weight, layer.bias)
+    networks, width, _ = layer.weight.shape
+    parts, biases = _columns(graph, hidden, networks, width), layer.bias.reshape(networks, -1)
+    return graph.concat([_gemm(graph, *each) for each in zip(parts, layer.weight, biases, strict=True)])
+
+
+def _onnx_shared(graph: OnnxGraph, layer: _Layer, hidden: str) -> str:
+    """One product for all networks, each of them a row of it."""
+    width, out = layer.weight.shape
+    if layer.before is not None:
+        networks = layer.bias.size // out if layer.follows else 1
+        split = _reshape(graph, hidden, -1, networks, width)
+        hidden = graph.add("Mul", [split, graph.constant(layer.before)])
+    split = _reshape(graph, hidden, -1, width)
+    product = graph.add("MatMul", [split, graph.constant(layer.weight)])
+    hidden = _reshape(graph, product, -1, layer.bias.size)
+    if layer.after is not None:
+        hidden = graph.add("Mul", [hidden, graph.constant(layer.after)])
+    return graph.add("Add", [hidden, graph.constant(layer.bias)])
+
+
+def _reshape(graph: OnnxGraph, tensor: str, *shape: int) -> str:
+    return graph.add("Reshape", [tensor, graph.constant(shape, "int64")])
 
 
 def _gemm(graph: OnnxGraph, tensor: str, weight: np.ndarray, bias: np.ndarray) -> str:

@@ -17,12 +17,13 @@ from declarative_ml.learning.torch_loop import Trained
 from declarative_ml.models.activation import Activation
 from declarative_ml.models.base import State
 from declarative_ml.models.mlp_rows import Rows
+from declarative_ml.models.mlp_sharing import Sharing, begin_sharing, own_weights
 
 if TYPE_CHECKING:
     import torch
 
 
-VALIDATION_BLOCK = 16_384
+VALIDATION_BLOCK = 4_096
 """Validation rows go through the network in blocks of this many: bounded memory."""
 
 _FILLED_ROWS = 1_024
@@ -41,6 +42,7 @@ class Design:
     dropout: float
     embedding_size: int
     bins: int
+    share: Sharing = "nothing"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,18 @@ class Network:
         parameters["weight0"] = wide[:numbers].contiguous()
         parameters["weight0_codes"] = wide[numbers:].contiguous()
         parameters["bias0"] = parameters["bias0"].reshape(-1)
+        columns = self._columns(layout)
+        parameters = begin_sharing(parameters, self.design.share, networks, columns, self.generator)
         return {name: tensor.requires_grad_() for name, tensor in parameters.items()}
+
+    def _columns(self, layout: Layout) -> torch.Tensor:
+        """The column of the table that each input of the first layer comes from."""
+        import torch
+
+        scaled = len(layout.scaled)
+        codes = torch.arange(scaled, scaled + len(layout.codes))
+        embedded = codes.repeat_interleave(self.design.embedding_size)
+        return torch.cat([torch.arange(scaled), self.tensors["ramp_column"], embedded])
 
     def _rows(self, data: Dataset, pool: int) -> Rows:
         """Rows with the target as the loss takes it."""
@@ -148,7 +161,7 @@ class Network:
         if not self.expanded:
             numbers = self._numbers(numbers)
         masks = Masks(self.design.dropout, generator, len(rows), own)
-        outputs = self._forward(self.parameters, numbers, codes, masks)
+        outputs = self._forward(own_weights(self.parameters), numbers, codes, masks)
         return (self._row_losses(outputs, target) * weight).sum() / (self.design.networks * len(rows))
 
     def validation_loss(self, weights: dict[str, torch.Tensor], rank: Rank) -> float | None:
@@ -160,6 +173,7 @@ class Network:
         total = 0.0
         own = rank.part(len(self.validation))
         with torch.no_grad():
+            weights = own_weights(weights)
             for start in range(own.start, own.stop, VALIDATION_BLOCK):
                 stop = min(start + VALIDATION_BLOCK, own.stop)
                 scaled, codes, target, weight = self.validation.between(start, stop)

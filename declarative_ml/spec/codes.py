@@ -56,7 +56,7 @@ _TABLE = (
          "seeed: 7", "seed: 7"),
     Code("DML013", "Not available in this version",
          "The key or choice is planned, and this version does not have it.",
-         "model: tabm", "model: mlp"),
+         "target: {column: Churn, type: forecast}", "target: {column: Churn, type: number}"),
     Code("DML014", "A key is missing",
          "The section cannot do without this key.",
          "target: {positive: 'Yes'}", "target: {column: Churn, positive: 'Yes'}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_VALUES = frozenset({"tabm", "labels", "forecast"})
+_VALUES = frozenset({"labels", "forecast"})
 
 
 def is_planned_value(value: str) -> bool:

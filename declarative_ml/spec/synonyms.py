@@ -73,7 +73,7 @@ _KEYS = {
     "model.batch_size": "batch minibatch batchsize",
     "model.weight_decay": "l2 alpha penalty decay regularization",
     "model.activation": "act nonlinearity activation_fn",
-    "model.networks": "n_networks ensemble_size",
+    "model.networks": "n_networks ensemble_size k",
     "model.embedding_size": "embed_dim embedding_dim",
     "model.penalty": "c alpha l2 reg lambda reg_lambda regularization",
     "model.iterations": "max_iter n_iter epochs rounds",
@@ -189,6 +189,7 @@ _ADVICE = {
     ("stratified stratified_split", "random"): "write random: it keeps the shares of the target's classes",
     ("kfold k_fold cv cross_validation stratified_kfold", "random"): "write {method: random, folds: 5}",
     ("group_kfold group_k_fold", "group"): "write {method: group, column: COLUMN, folds: 5}",
+    ("tabm tabm_mini", "mlp"): "write {type: mlp, share: weights}",
     ("xlsx xls excel", "csv"): "save the sheet as CSV first",
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ from declarative_ml.models import mlp_fit
 from declarative_ml.models.base import Fitted, State
 from declarative_ml.models.mlp import MLP
 from declarative_ml.models.mlp_network import Design, Network
+from declarative_ml.models.mlp_sharing import Sharing
 
 TOLERANCE = 1e-5
 MODEL = MLP(layers=(16, 8), epochs=4, networks=2, dropout=0.2, batch_size=64)
@@ -39,7 +40,9 @@ def difference(one: State, other: State) -> float:
     return max(float(np.abs(one[name] - other[name]).max(initial=0.0)) for name in one)
 
 
-def in_ranks(processes: int, task: Task, scratch: Path, rows: int, batch_size: int) -> list[Trained]:
+def in_ranks(
+    processes: int, task: Task, scratch: Path, rows: int, batch_size: int, design: Design = DESIGN
+) -> list[Trained]:
     """Train the same network in so many ranks: with row weights, dropout and early stopping."""
     train = make_data(task, rows)
     train = replace(train, weight=np.random.default_rng(4).uniform(0.2, 3.0, len(train)))
@@ -57,7 +60,7 @@ def in_ranks(processes: int, task: Task, scratch: Path, rows: int, batch_size: i
     )
 
     def work(rank: Rank) -> Trained:
-        network = Network(DESIGN, task, 3, train, make_data(task, 41, seed=1), pool=1000)
+        network = Network(design, task, 3, train, make_data(task, 41, seed=1), pool=1000)
         folder = scratch / f"{processes}.{rank.number}"
         return train_network(
             network, settings, scratch=folder, identity="", progress=lambda *_: None, rank=rank
@@ -67,15 +70,21 @@ def in_ranks(processes: int, task: Task, scratch: Path, rows: int, batch_size: i
 
 
 @pytest.mark.parametrize(
-    ("task", "processes", "rows", "batch_size"),
-    [(BINARY, 2, 100, 32), (THREE, 3, 100, 32), (NUMBER, 2, 100, 33), (BINARY, 3, 24, 2)],
+    ("task", "processes", "rows", "batch_size", "share"),
+    [
+        (BINARY, 2, 100, 32, "nothing"),
+        (THREE, 3, 100, 32, "weights"),
+        (NUMBER, 2, 100, 33, "layers"),
+        (BINARY, 3, 24, 2, "nothing"),
+    ],
     ids=["binary", "multiclass uneven", "number uneven", "more ranks than rows of a batch"],
 )
 def test_ranks_make_the_steps_of_one(
-    task: Task, processes: int, rows: int, batch_size: int, tmp_path: Path
+    task: Task, processes: int, rows: int, batch_size: int, share: Sharing, tmp_path: Path
 ) -> None:
-    (alone,) = in_ranks(1, task, tmp_path, rows, batch_size)
-    ranks = in_ranks(processes, task, tmp_path, rows, batch_size)
+    design = replace(DESIGN, share=share)
+    (alone,) = in_ranks(1, task, tmp_path, rows, batch_size, design)
+    ranks = in_ranks(processes, task, tmp_path, rows, batch_size, design)
     for other in ranks:
         assert other.epochs == alone.epochs and other.curve == ranks[0].curve
         assert difference(other.weights, ranks[0].weights) == 0.0, "all ranks hold the same weights"

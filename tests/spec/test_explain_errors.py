@@ -24,8 +24,10 @@ _CASES = [
      "known keys: enabled, uri, experiment, register"),
     ("<<: {seed: 1}", "DML012", "<<", "unknown key '<<'", "YAML 1.2 has no merge keys"),
     # not in this version
-    ("model: tabm", "DML013", "model.type", "model: type 'tabm' is not available in this version",
-     "choose auto, linear, lightgbm, xgboost, extra_trees, mlp or ensemble"),
+    ("target: {column: Churn, type: forecast}", "DML013", "target.type",
+     "target.type: 'forecast' is not available in this version", "choose binary, multiclass or number"),
+    ("model: tabm", "DML016", "model.type", "unknown type 'tabm' in model",
+     "write {type: mlp, share: weights}"),
     ("resources: {time: 2 minutes}", "DML018", "resources.time",
      "resources.time: '2 minutes' is no span of time", "90s"),
     ("resources: {time: 3s}", "DML018", "resources.time", "a run takes 10 seconds at least", "time"),
