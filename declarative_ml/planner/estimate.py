@@ -28,21 +28,15 @@ _OWN = 110 * _MB
 _LIBRARIES = {"train": 200, "mlp": 420, "explain": 420, "verify": 380, "segments": 260, "track": 350}
 """MiB of a step's process before its rows; others have _OTHERS."""
 _OTHERS = 190
-_BLOCKS = {"acquire": 360, "split": 100, "prepare": 330, "profile": 250, "evaluate": 190, "assemble": 90}
+_BLOCKS = {"acquire": 360, "split": 100, "prepare": 330, "profile": 250, "evaluate": 260, "assemble": 90}
 """MiB for blocks of rows and what is learned of them, however many there are."""
-_ROW_BYTES = {
-    "split": 7,
-    "profile": 1,
-    "prepare": 1,
-    "evaluate": 25,
-    "assemble": 8,
-    "segments": 13,
-    "package": 21,
-    "report": 26,
-}
-"""Bytes that grow with each row: its part, and what is said of test rows, a fifth of all."""
-_SECONDS = {"acquire": 0.55, "split": 0.12, "profile": 0.45, "prepare": 0.8, "evaluate": 1.1}
-"""For a million cells."""
+_ROW_BYTES = {"split": 7, "profile": 1, "prepare": 1, "evaluate": 1, "assemble": 8}
+"""Bytes that grow with each row: its part, whether it is a test row, and what is said of held-out rows."""
+_SECONDS = {"acquire": 0.28, "split": 0.1, "profile": 0.1, "prepare": 0.4, "evaluate": 0.6}
+"""For a million cells: processor seconds as benchmarks/memory.py measures them, of `evaluate` with a fifth
+of the rows as test rows."""
+_TEXT_SECONDS, _TEXT_ROWS = 6.0, 100_000
+"""What `prepare` takes to learn the terms of a column of texts, from so many rows."""
 _LONGEST_SAMPLE_TEXT = 1 << 14
 _FITTED = 0.8
 """The share of rows that models see, where the split does not say."""
@@ -204,6 +198,8 @@ def _estimate(step: Step, facts: Facts, ceiling: int | None) -> Estimate:
     rows = facts.rows if step.kind in _ROW_BYTES or step.kind in _SECONDS else 0
     peak = _OWN + libraries * _MB + _ROW_BYTES.get(step.kind, 0) * facts.rows
     seconds = 1.5 + _SECONDS.get(step.kind, 0.0) * facts.cells / 1e6
+    if step.kind == "prepare":
+        seconds += _TEXT_SECONDS * facts.terms * min(1.0, facts.rows / _TEXT_ROWS)
     return Estimate(rows, peak, seconds)
 
 

@@ -143,6 +143,23 @@ def test_memory_grows_with_rows_only_where_it_has_to(table: Path, tmp_path: Path
         assert many[step].seconds > few[step].seconds
 
 
+@pytest.mark.parametrize(
+    ("rows", "measured"),
+    [
+        (100_000, {"acquire.source": 1.7, "split": 1.3, "profile": 1.8, "prepare": 8.1}),
+        (1_000_000, {"acquire.source": 5.1, "split": 2.2, "profile": 1.8, "prepare": 13.2}),
+        (3_000_000, {"acquire.source": 17.9, "split": 5.3, "profile": 4.2, "prepare": 24.4}),
+    ],
+)
+def test_seconds_are_at_most_twice_or_half_those_measured(
+    rows: int, measured: dict[str, float], table: Path, tmp_path: Path
+) -> None:
+    """Processor seconds of benchmarks/memory.py on the table of benchmarks/big_table.py."""
+    found = estimates(make_plan(spec_over(table, tmp_path)), facts_of(rows))
+    for step, seconds in measured.items():
+        assert 0.5 < found[step].seconds / seconds < 2.0, step
+
+
 @pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
 def test_five_million_rows_are_not_refused_one_gibibyte(model: str, table: Path, tmp_path: Path) -> None:
     plan = make_plan(spec_over(table, tmp_path, model=model))
