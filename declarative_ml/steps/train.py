@@ -99,10 +99,7 @@ def learned_from(context: StepContext, task: Task, data: Dataset, rows: Selectio
     imbalance = context.params["imbalance"] if task.is_classification else "none"
     taken = sampled(rows, context.params.get("rows"))
     if imbalance == "oversample":
-        every = np.asarray(taken)
-        drawn = oversampled(every, data.target[every], context.params["seed"])
-        copied = data.take(drawn)
-        return _weighted(replace(copied, unit=drawn if copied.unit is None else copied.unit), task, imbalance)
+        return _weighted(drawn_again(data, np.asarray(taken), context.params["seed"]), task, imbalance)
     return _weighted(data.view(taken), task, imbalance)
 
 
@@ -127,6 +124,13 @@ def _weighted(data: Dataset, task: Task, imbalance: str) -> Dataset:
     balance = (counts.sum() / (len(counts) * np.maximum(counts, 1.0)))[target]
     weight = balance if data.weight is None else data.weight * balance
     return replace(data, weight=weight / weight.mean())
+
+
+def drawn_again(data: Dataset, rows: np.ndarray, seed: int) -> Dataset:
+    """The rows at `rows`, those of rarer classes several times; copies of a row are of one unit."""
+    drawn = oversampled(rows, data.target[rows], seed)
+    found = data.take(drawn)
+    return found if found.unit is not None else replace(found, unit=drawn)
 
 
 def oversampled(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:

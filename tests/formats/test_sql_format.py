@@ -25,9 +25,10 @@ from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.store.bundle import Input
 
 TREES = {"type": "lightgbm", "rounds": 15}
+STATISTICS = {**TREES, "categories": "both"}
 BLEND = {"type": "ensemble", "members": [TREES, {"type": "linear"}], "weights": "equal"}
 NETWORK = {"type": "mlp", "layers": [8], "epochs": 2}
-KINDS = [("stays", BLEND), ("kind", TREES), ("spent", TREES), ("kind", "linear"), ("spent", NETWORK)]
+KINDS = [("stays", BLEND), ("kind", STATISTICS), ("spent", TREES), ("kind", "linear"), ("spent", NETWORK)]
 
 
 @pytest.fixture(scope="module")
