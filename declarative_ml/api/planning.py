@@ -15,10 +15,11 @@ from declarative_ml.engines.local import find_action
 from declarative_ml.graph.plan import Plan, Step
 from declarative_ml.models import MODELS
 from declarative_ml.planner.build import build_plan, memory_of
-from declarative_ml.planner.estimate import Facts, estimates, look, too_little, tree_rows
+from declarative_ml.planner.estimate import Facts, estimates, look, student_rows, too_little, tree_rows
 from declarative_ml.planner.keys import differences, key_document, step_key
 from declarative_ml.spec.load import LoadedSpec
 from declarative_ml.spec.memory_fault import too_little_memory
+from declarative_ml.spec.portfolio import DISTILLED
 from declarative_ml.trackers import TRACKERS
 from declarative_ml.trackers.base import KEY_TAG, Tracker
 
@@ -51,6 +52,7 @@ def make_plan(loaded: LoadedSpec, workspace: Workspace | None = None, facts: Fac
     if ceiling is not None and (facts := facts or look(loaded.spec)) is not None:
         found = {name: tree_rows(facts, name, ceiling) for name in MODELS}
         most = {name: rows for name, rows in found.items() if rows is not None}
+        most[DISTILLED] = student_rows(facts, ceiling)
     folder = loaded.path.resolve().parent
     plan = build_plan(loaded.spec, spec_digest=loaded.digest, folder=folder, most_rows=most)
     contract = loaded.spec.data.checks

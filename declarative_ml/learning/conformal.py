@@ -11,10 +11,15 @@ covered. Errors out of fold, with a model that is fitted once more on all rows, 
 (Barber et al., "Predictive inference with the jackknife+", Annals of Statistics 2021): the guarantee is then
 weaker, and coverage in practice at the level or a little above, since the final model has seen more rows.
 
-The expected error is learned from the same held-out errors: the square of what predicts their root. Against
-conformalised quantile regression with the same trees, 90 % intervals were 5 to 26 % narrower on four tables
-(california_housing, diamonds, bike_sharing, laptop_prices) and covered as much, with one small model more
-instead of two large ones.
+Rows may have weights: the ranks are then those of the weighted distribution of the scores, and the level is
+the share of the weight that is covered (Tibshirani et al., "Conformal prediction under covariate shift",
+NeurIPS 2019; a weight says how often such a row occurs where the model is used). The weight of the row to
+come is not known; it counts as the held-out rows do on average, each as often as its weight says, which
+makes n rows count as their effective number (Kish, "Survey Sampling", 1965). The expected error is learned
+from the same held-out errors: the square of what predicts their root. Against conformalised quantile
+regression with the same trees, 90 % intervals were 5 to 26 % narrower on four tables (california_housing,
+diamonds, bike_sharing, laptop_prices) and covered as much, with one small model more instead of two large
+ones.
 """
 
 from __future__ import annotations
@@ -64,6 +69,13 @@ def needed_rows(level: float) -> int:
     return math.ceil(round(2.0 / (1.0 - level), 6)) - 1
 
 
+def effective_rows(weight: np.ndarray) -> float:
+    """How many equal rows tell as much as this `weight` [n], above 0 (Kish); n where all are equal."""
+    import numpy as np
+
+    return float(weight.sum() ** 2 / np.square(weight).sum()) if len(weight) else 0.0
+
+
 def smallest_root(residuals: np.ndarray) -> float:
     """The floor of expected roots, from the errors [n] of rows held out; above 0 also without any error."""
     import numpy as np
@@ -81,21 +93,30 @@ def expected_error(root: np.ndarray, floor: float) -> np.ndarray:
     return error
 
 
-def fit_bounds(level: float, residuals: np.ndarray, root: np.ndarray) -> Bounds:
-    """The bounds that cover `level` of rows like these.
+def fit_bounds(
+    level: float, residuals: np.ndarray, root: np.ndarray, weight: np.ndarray | None = None
+) -> Bounds:
+    """The bounds that cover `level` of rows like these, or of their `weight` [n].
 
     `residuals` [n] is truth minus prediction of rows held out, `root` [n] the expected root of its size, from
-    a fit that has not seen the row. n must be at least `needed_rows(level)`.
+    a fit that has not seen the row. n, or `effective_rows(weight)`, must be at least `needed_rows(level)`.
     """
+    import numpy as np
+
+    weights = np.ones(len(residuals)) if weight is None else np.asarray(weight, dtype=np.float64)
     floor = smallest_root(residuals)
     scores = residuals / expected_error(root, floor)
-    return Bounds(level=level, below=_rank(-scores, level), above=_rank(scores, level), floor=floor)
+    below, above = (_rank(side, weights, level) for side in (-scores, scores))
+    return Bounds(level=level, below=below, above=above, floor=floor)
 
 
-def _rank(scores: np.ndarray, level: float) -> float:
+def _rank(scores: np.ndarray, weight: np.ndarray, level: float) -> float:
     """The score that a further row exceeds with at most half of the chance that the level leaves."""
     import numpy as np
 
+    rows = effective_rows(weight)
+    order = np.argsort(scores, kind="stable")
+    covered = np.cumsum(weight[order]) * (rows / weight.sum())
     # Rounded, because 0.95 * 20 must be rank 19 and not the next one.
-    place = math.ceil(round((len(scores) + 1) * (1.0 + level) / 2.0, 6))
-    return max(0.0, float(np.sort(scores)[place - 1]))
+    place = int(np.searchsorted(np.round(covered, 6), round((rows + 1) * (1.0 + level) / 2.0, 6)))
+    return max(0.0, float(scores[order[min(place, len(scores) - 1)]]))

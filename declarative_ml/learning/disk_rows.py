@@ -103,7 +103,7 @@ class DiskRows:
         """The rows at ascending places of the file, by stretches: few large reads beat many small ones."""
         import numpy as np
 
-        if len(places) and places[-1] - places[0] + 1 == len(places):
+        if len(places) and (np.diff(places) == 1).all():
             return self._stretch(int(places[0]), int(places[-1]) + 1)
         found = np.empty((len(places), *self._tail), self.dtype)
         most = max(1, _READ_BYTES // max(self._row_bytes, 1))

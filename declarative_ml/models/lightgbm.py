@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -40,6 +41,8 @@ _MATRIX_VALUES = 1 << 24
 _BLOCK_ROWS = 16_384
 _LEAST_CHANCE = 1e-15
 """Probabilities below it count as it."""
+_WAY, _LARGEST_RATE = 8.0, 0.3
+"""So far, in rounds times the learning rate, few rounds should come."""
 _TRAIN_LOSS_EVERY = 25
 """The training loss is for the curve only: measuring it after every round costs a tenth of the fit."""
 
@@ -52,6 +55,12 @@ class LightGBM(TreeModel):
         default=None, ge=1, description="At most this many; absent: 2000, or 5 / learning_rate unvalidated"
     )
     early_stopping: int = Field(default=50, ge=1, description="Stop after as many rounds without gain")
+    total_leaves: int | None = Field(
+        default=None,
+        ge=2,
+        description="Of all trees together, about 27 bytes each in model.onnx: rounds end there, and an "
+        "absent learning_rate is larger where they are few; absent: no bound",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0.0,
@@ -114,22 +123,22 @@ class LightGBM(TreeModel):
             boosting.run(context.work["rounds"], context)
             return boosting.fitted({**context.work, "rounds": boosting.best})
         rows = len(train)
+        most = self._most_rounds(rows, context.task)
         if validation is None:
-            rate = self.learning_rate or _options_by_rows(rows, context.task)["learning_rate"]
-            boosting.run(self.rounds or round(5.0 / rate), context)
+            boosting.run(min(self.rounds or round(5.0 / boosting.learning_rate), most), context)
         else:
             boosting.watch(self.rows(validation, state))
-            boosting.run(self.rounds or 2000, context, patience=self.early_stopping)
+            boosting.run(min(self.rounds or 2000, most), context, patience=self.early_stopping)
         return boosting.fitted({"rounds": boosting.best, "fit_rows": rows})
 
     def _parameters(self, train: TreeRows, context: FitContext) -> dict[str, Any]:
         """LightGBM's parameters. A refit uses those of the fit that chose its work."""
         objective = _OBJECTIVES[context.task.type]
         rows = (context.work or {}).get("fit_rows", len(train))
-        ours = {"type", "rounds", "early_stopping", "categories", "target_smoothing"}
+        ours = {"type", "rounds", "early_stopping", "total_leaves", "categories", "target_smoothing"}
         options = self.model_dump(exclude=ours, exclude_none=True)
         return {
-            **_options_by_rows(rows, context.task),
+            **self.defaults(rows, context.task),
             **options,
             "objective": objective,
             "metric": "None",  # see _Boosting._loss
@@ -157,7 +166,18 @@ class LightGBM(TreeModel):
 
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""
-        return _options_by_rows(rows, task)
+        found = _options_by_rows(rows, task)
+        if self.total_leaves is not None:
+            steps = _WAY / self._most_rounds(rows, task)
+            found["learning_rate"] = max(found["learning_rate"], min(_LARGEST_RATE, steps))
+        return found
+
+    def _most_rounds(self, rows: int, task: Task) -> int:
+        """The rounds that `total_leaves` has room for: each has a tree, or one for each of many classes."""
+        if self.total_leaves is None:
+            return sys.maxsize
+        leaves = self.num_leaves or _options_by_rows(rows, task)["num_leaves"]
+        return max(1, self.total_leaves // (leaves * task.width))
 
 
 def _options_by_rows(rows: int, task: Task) -> dict[str, Any]:
@@ -205,6 +225,7 @@ class _Boosting:
         self._learned = learned
         self._offset, self._scale = place_and_scale(train.data, task)
         self._parameters = parameters
+        self.learning_rate: float = parameters["learning_rate"]
         self._data = self._library.Dataset(
             binned_from(train),
             self._target(train.data),

@@ -36,7 +36,8 @@ def build_plan(
 ) -> Plan:
     """The Plan of `spec`, whose relative paths start at `folder`. Equal specs give equal plans.
 
-    `most_rows`: type of model -> the rows that it may learn from, where memory has no room for all.
+    `most_rows`: type of model, or name of a candidate -> the rows that it may learn from, where memory has
+    no room for all.
     """
     digest = spec_digest or digest_json(spec.model_dump(mode="json"))
     return Plan(

@@ -180,6 +180,17 @@ def tree_rows(facts: Facts, model: str, ceiling: int) -> int | None:
     return most if most < facts.rows else None
 
 
+def student_rows(facts: Facts, ceiling: int) -> int:
+    """The most rows that trees may learn from which other candidates teach: theirs are in memory besides."""
+    free = ceiling - _OWN - (_LIBRARIES["train"] + 120) * _MB
+    return max(free // _student_row(facts, "lightgbm"), 1_000)
+
+
+def _student_row(facts: Facts, model: str) -> int:
+    """Most rows come twice."""
+    return 2 * (_tree_row(facts, model) + 4 * (facts.raw + facts.scaled + facts.codes))
+
+
 def _tree_row(facts: Facts, model: str) -> int:
     value, beside = _TREES[model]
     columns = facts.raw + 2 * facts.codes + facts.statistics
@@ -208,7 +219,8 @@ def _training(step: Step, facts: Facts, ceiling: int | None) -> Estimate:
     rows = min(facts.fitted, step.params.get("rows") or facts.fitted)
     beside = facts.rows  # which of them are learned from, and a few answers
     if model in _TREES:
-        peak = _OWN + (_LIBRARIES["train"] + 120) * _MB + rows * _tree_row(facts, model)
+        row = (_student_row if "teachers" in step.params else _tree_row)(facts, model)
+        peak = _OWN + (_LIBRARIES["train"] + 120) * _MB + rows * row
         values = rows * (facts.raw + facts.codes + facts.statistics)
         return Estimate(rows, peak, 3 + 400 * values / 1e8)
     if model == "mlp":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,10 @@ from declarative_ml.spec.processes import processes_of
 BASELINE = "linear"
 BASELINE_ROWS = 200_000
 """More rows move a linear model little, and a baseline is not worth more time than the model."""
+STUDENT_ROWS = 100_000
+"""A small model is full long before, and it has rows in memory that others read from disk."""
+STUDENT_SHARE = 0.7
+"""Of what it learns, from the other candidates; the rest is the labels."""
 _ERRORS = "lightgbm"
 """The kind of model that learns how large errors are, for intervals."""
 
@@ -70,19 +74,21 @@ class Training:
         effort = candidate.effort / max(folds, 1)
         tuned = self.tuning.inputs(candidate.name, "tune")
         steps = self.tuning.steps(candidate)
+        teaching = self._teaching(candidate)
         steps += [
             self._fit(
                 f"{prefix}.fold{fold}",
                 candidate.model,
-                {"fold": fold},
-                tuned,
+                {"fold": fold, **teaching},
+                {**tuned, **self._teachers(candidate, [fold])},
                 optional=candidate.optional,
                 effort=effort,
             )
             for fold in range(folds)
         ]
         inputs = {**tuned, **{f"fold{fold}": f"{prefix}.fold{fold}" for fold in range(folds)}}
-        params: dict[str, Any] = {"fold": None, "refit": self.spec.refit}
+        inputs |= self._teachers(candidate, range(folds))
+        params: dict[str, Any] = {"fold": None, "refit": self.spec.refit, **teaching}
         if self.blends:
             inputs["ensemble"] = "ensemble"
             params["name"] = candidate.name
@@ -92,6 +98,27 @@ class Training:
             )
         )
         return steps
+
+    def _teaching(self, student: Candidate) -> dict[str, Any]:
+        """The parameters of a fit that learns from the other candidates as well; none of any other."""
+        if not student.taught:
+            return {}
+        rows = min(STUDENT_ROWS, self.most_rows.get(student.name, STUDENT_ROWS))
+        models = [each.model.options() for each in self._others(student)]
+        return {"teachers": models, "share": STUDENT_SHARE, "rows": rows}
+
+    def _teachers(self, student: Candidate, folds: Iterable[int]) -> dict[str, str]:
+        """The fits that a student learns from, and their options; none where it has no teacher."""
+        if not student.taught:
+            return {}
+        found: dict[str, str] = {}
+        for number, other in enumerate(self._others(student)):
+            found |= {f"teacher{number}.fold{fold}": f"train.{other.name}.fold{fold}" for fold in folds}
+            found |= self.tuning.inputs(other.name, f"teacher{number}.tune")
+        return found
+
+    def _others(self, student: Candidate) -> list[Candidate]:
+        return [each for each in self.candidates if each.name != student.name]
 
     def _fit(
         self,
@@ -110,6 +137,9 @@ class Training:
             title = f"Fit {model.type} on all training and validation rows"
         else:
             title = f"Fit {model.type} as a baseline"
+        teachers = [MODELS.parse(options) for options in extra.get("teachers", ())]
+        if teachers:
+            title += ", from its labels and what the other candidates say of them"
         rows = extra.get("rows", self.most_rows.get(model.type))
         if rows is not None:
             title += at_most(rows)
@@ -128,8 +158,10 @@ class Training:
                 **extra,
             },
             inputs={"prepare": "prepare", "split": "split", **(inputs or {})},
-            components=(MODELS.module(model.type),),
-            libraries=("numpy", *model.libraries),
+            components=tuple(dict.fromkeys(MODELS.module(each.type) for each in (model, *teachers))),
+            libraries=tuple(
+                dict.fromkeys(["numpy", *(name for each in (model, *teachers) for name in each.libraries)])
+            ),
             optional=optional,
             effort=effort,
             long=True,

@@ -6,6 +6,7 @@ benchmarks/portfolio.py, which says what each candidate adds to the blend.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class Candidate:
     """The run goes on without it."""
     effort: float = 1.0
     """Its share of the time for training, relative to the others'."""
+    taught: bool = False
+    """It learns from what the others say of the rows as well."""
 
 
 POOL: dict[str, tuple[dict[str, Any], float]] = {
@@ -40,7 +43,7 @@ POOL: dict[str, tuple[dict[str, Any], float]] = {
         3.0,
     ),
     "mlp-wide": ({"type": "mlp", "layers": [256, 256], "dropout": 0.1, "networks": 1}, 4.0),
-    "lightgbm-small": ({"type": "lightgbm", "rounds": 100, "learning_rate": 0.1, "num_leaves": 15}, 0.5),
+    "lightgbm-small": ({"type": "lightgbm", "total_leaves": 2_400}, 0.5),
 }
 """Every candidate that was measured, by name, with its effort."""
 PORTFOLIO = {
@@ -49,20 +52,40 @@ PORTFOLIO = {
     "best": ("linear", "lightgbm", "xgboost", "extra_trees", "mlp", "lightgbm-extra", "mlp-wide"),
 }
 """The first must come through, so it is the one that the least time is enough for."""
-SMALL = ("lightgbm-small",)
+SMALL = "lightgbm-small"
 """Where the model has to be quick or small."""
+DISTILLED = "distilled"
+"""There too: trees that the other candidates teach, as many as `max_size` has room for."""
+_MOST_LEAVES, _FEWEST_LEAVES = 25_000, 200
+_LEAF_BYTES, _FEATURE_BYTES, _FILLED = 27, 8_000, 0.7
+"""A leaf in model.onnx; the features of an ordinary table; and the share of `max_size` to plan for: sizes
+differ by table, a fit on all rows is larger, and what is too large by a byte is of no use."""
 
 
 def candidates(spec: Spec) -> list[Candidate]:
     """The models to fit: the one that the spec names, the members of an ensemble, or the portfolio."""
     if isinstance(spec.model, Auto):
-        names = PORTFOLIO[spec.model.quality] + (SMALL if spec.model.is_capped else ())
-        return [
+        names = PORTFOLIO[spec.model.quality]
+        found = [
             Candidate(name, MODELS.parse(POOL[name][0]), optional=number > 0, effort=POOL[name][1])
             for number, name in enumerate(names)
         ]
+        return [*found, *_small(caps_of(spec))] if spec.model.is_capped else found
     models = spec.model.members if isinstance(spec.model, Ensemble) else (spec.model,)
     return [Candidate(name, model) for name, model in zip(_names(models), models, strict=True)]
+
+
+def _small(caps: Mapping[str, float]) -> list[Candidate]:
+    """The candidates for where the model has to be quick or small."""
+    room = (_FILLED * caps["bytes"] - _FEATURE_BYTES) / _LEAF_BYTES if "bytes" in caps else _MOST_LEAVES
+    leaves = int(min(max(room, _FEWEST_LEAVES), _MOST_LEAVES))
+    options, effort = POOL[SMALL]
+    few = MODELS.parse({**options, "total_leaves": min(leaves, options["total_leaves"])})
+    student = MODELS.parse({"type": "lightgbm", "total_leaves": leaves})
+    return [
+        Candidate(SMALL, few, optional=True, effort=effort),
+        Candidate(DISTILLED, student, optional=True, effort=1.0, taught=True),
+    ]
 
 
 def caps_of(spec: Spec) -> dict[str, float]:

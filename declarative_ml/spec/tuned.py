@@ -63,7 +63,7 @@ def tune_faults(spec: Spec) -> Iterator[Fault]:
 
 
 def _models(spec: Spec) -> dict[str, Model]:
-    return {candidate.name: candidate.model for candidate in candidates(spec)}
+    return {candidate.name: candidate.model for candidate in candidates(spec) if not candidate.taught}
 
 
 def _first(models: Mapping[str, Model]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,9 @@ class StepContext:
         """Whether so little time is left that nothing should be begun."""
         return self.deadline is not None and self.deadline() - time.monotonic() < SHORTEST
 
-    def absent_library(self) -> str | None:
-        """Why an optional step is left out: a library of it that is not installed."""
-        absent = [name for name in self.step.libraries if self.step.optional and not installed(name)]
+    def absent_library(self, needed: Sequence[str]) -> str | None:
+        """Why an optional step is left out: a library that it needs is not installed."""
+        absent = [name for name in needed if self.step.optional and not installed(name)]
         return f"{absent[0]} is not installed" if absent else None
 
     @property

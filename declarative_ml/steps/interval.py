@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import DataError
 from declarative_ml.core.task import Task
-from declarative_ml.learning.conformal import Bounds, fit_bounds, needed_rows
+from declarative_ml.learning.conformal import Bounds, effective_rows, fit_bounds, needed_rows
 from declarative_ml.learning.dataset import Dataset, EncodedNames, Layout
 from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.learning.ensembling import blend
@@ -75,21 +75,24 @@ def run(context: StepContext) -> None:
     level = context.params["level"]
     rows = held_out_rows(context)
     margins = _held_out_margins(context, task)
-    _require_enough(level, 0 if margins is None else len(rows))
-    assert margins is not None
-    kept = np.arange(len(rows))
-    if len(rows) > MOST_ROWS:
-        kept = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)
-    prediction = margins[kept, 0].astype(np.float32)
+    prepared = open_prepared(context)
+    kept = np.arange(0 if margins is None else len(rows))
+    if prepared.weight is not None:  # a row of weight 0 stands for none
+        kept = np.flatnonzero(prepared.weight[rows[kept]] > 0)
+    if len(kept) > MOST_ROWS:
+        kept = kept[np.linspace(0, len(kept) - 1, MOST_ROWS).astype(np.int64)]
     taken = rows[kept]
-    data = replace(open_prepared(context).take(taken), weight=None)
+    data = prepared.take(taken)
+    _require_enough(level, data.weight, len(kept))
+    assert margins is not None
+    prediction = margins[kept, 0].astype(np.float32)
     residuals = np.asarray(data.target) - prediction.astype(np.float64)
     seen = replace(with_prediction(data, prediction), target=np.sqrt(np.abs(residuals)))
     model = _model(len(kept))
     root, work = _out_of_part(context, model, seen, _parts(context, taken))
     fitted = _fit(context, model, seen, None, 0.9, work)
     save_state(fitted.state, context.out / "state.npz")
-    bounds = fit_bounds(level, residuals, root)
+    bounds = fit_bounds(level, residuals, root, data.weight)
     about = {"bounds": bounds.model_dump(mode="json"), "rows": len(kept), "model": model.options()}
     write_json(context.out / "interval.json", about)
 
@@ -110,12 +113,16 @@ def _task() -> Task:
     return Task(target="root of the error", type="number")
 
 
-def _require_enough(level: float, rows: int) -> None:
-    if rows < needed_rows(level):
-        raise DataError(
-            f"an interval of {level:g} needs {needed_rows(level)} held-out rows, and there are {rows}",
-            hint="hold rows out by folds or validation under data.split, or ask for a lower interval",
-        )
+def _require_enough(level: float, weight: np.ndarray | None, rows: int) -> None:
+    """Raise DataError where the held-out rows cannot tell both ends."""
+    found = rows if weight is None else effective_rows(weight)
+    if found >= needed_rows(level):
+        return
+    count = str(rows) if weight is None else f"{rows}, whose weights make them count as {found:.1f}"
+    raise DataError(
+        f"an interval of {level:g} needs {needed_rows(level)} held-out rows, and there are {count}",
+        hint="hold rows out by folds or validation under data.split, or ask for a lower interval",
+    )
 
 
 def _held_out_margins(context: StepContext, task: Task) -> np.ndarray | None:

@@ -40,6 +40,11 @@ def held_out_rows(context: StepContext) -> Selection:
     return chosen(context.inputs["split"], lambda part, fold: (fold >= 0) & (part != TEST))
 
 
+def held_out_by(context: StepContext, fold: int) -> Selection:
+    """The rows that one fold holds out."""
+    return chosen(context.inputs["split"], lambda part, folds: (folds == fold) & (part != TEST))
+
+
 def held_out_truth(context: StepContext) -> np.ndarray:
     """Their targets."""
     return DiskRows(context.inputs["prepare"] / "target.npy")[held_out_rows(context)]

@@ -15,12 +15,14 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.task import Task
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
 from declarative_ml.learning.selection import Selection
+from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, Work, save_state
 from declarative_ml.steps.context import SKIPPED, StepContext
 from declarative_ml.steps.directions import fit_directions
 from declarative_ml.steps.divided import chosen
-from declarative_ml.steps.members import left_out_reason, tuned_model
-from declarative_ml.steps.split import TEST, TRAIN, VALIDATION
+from declarative_ml.steps.members import held_out_by, left_out_reason, tuned_model
+from declarative_ml.steps.split import TEST, TRAIN
+from declarative_ml.steps.teacher import taught
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +46,15 @@ def run(context: StepContext) -> None:
     model = tuned_model(context, context.params["model"], "tune")
     data = open_prepared(context)
     fitted_rows, held_out = rows_of(context, context.params["fold"])
-    train = learned_from(context, task, data, fitted_rows)
+    labelled = learned_from(context, task, data, fitted_rows)
+    train = taught(context, task, labelled, data.target) if "teachers" in context.params else labelled
+    if train is None:
+        context.cut_short()
+        write_json(context.out / SKIPPED, {"reason": "the time is up"})
+        return
+    rows = len(labelled)
     validation = data.view(held_out) if len(held_out) else None
-    fitted = model.fit(train, validation, _fit_context(context, model, task, len(train)))
+    fitted = model.fit(train, validation, _fit_context(context, model, task, rows))
     if fitted.cut:
         context.cut_short()
         if _has_folds(context):
@@ -54,7 +62,7 @@ def run(context: StepContext) -> None:
             return
         context.pin({"stopped_after": fitted.stopped_after})
     context.progress(1.0, "saving")
-    _save(context, model, task, data, fitted, len(train), held_out)
+    _save(context, model, task, data, fitted, rows, held_out)
 
 
 def _has_folds(context: StepContext) -> bool:
@@ -69,7 +77,7 @@ def _ship_the_folds(context: StepContext) -> None:
 def guard(context: StepContext) -> str | None:
     """Why this fit is not needed or not possible, if so."""
     fold, folds = context.params["fold"], context.read("split", "split.json")["folds"]
-    absent = context.absent_library()
+    absent = context.absent_library(MODELS.load(context.params["model"]["type"]).libraries)
     if absent is not None:
         return absent
     if "ensemble" in context.inputs:
@@ -156,7 +164,7 @@ def rows_of(context: StepContext, number: int | None) -> tuple[Selection, Select
     if number is None:
         return chosen(split, lambda part, _: part != TEST), chosen(split, lambda part, _: part > TEST)
     fitted = chosen(split, lambda part, fold: (part == TRAIN) & (fold != number))
-    return fitted, chosen(split, lambda part, fold: (fold == number) & (part <= VALIDATION))
+    return fitted, held_out_by(context, number)
 
 
 def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> FitContext:

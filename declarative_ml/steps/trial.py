@@ -110,7 +110,7 @@ def _skip(context: StepContext, reason: str) -> None:
 
 def _guard(context: StepContext, folds: int, earlier: Sequence[dict[str, Any]]) -> str | None:
     """Why this trial is not needed or not possible, if so."""
-    absent = context.absent_library()
+    absent = context.absent_library(context.step.libraries)
     if absent is not None:
         return absent
     if folds == 0:

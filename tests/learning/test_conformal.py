@@ -3,7 +3,13 @@ import onnxruntime as ort
 import pytest
 
 from declarative_ml.graph.onnx_graph import OnnxGraph
-from declarative_ml.learning.conformal import Bounds, fit_bounds, needed_rows, smallest_root
+from declarative_ml.learning.conformal import (
+    Bounds,
+    effective_rows,
+    fit_bounds,
+    needed_rows,
+    smallest_root,
+)
 
 
 def errors(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +40,50 @@ def test_the_fewest_rows_give_their_largest_errors(level: float, rows: int) -> N
     residuals = np.linspace(-2.0, 3.0, rows)
     bounds = fit_bounds(level, residuals, np.ones(rows))
     assert (bounds.below, bounds.above) == pytest.approx((2.0, 3.0))
+
+
+def shifted(rows: int, seed: int, slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """A column that is `slope` times as often at 1 as at 0, and residuals that grow with it."""
+    random = np.random.default_rng(seed)
+    column = random.uniform(size=4 * rows)
+    kept = random.uniform(size=4 * rows) < (1 + (slope - 1) * column) / slope
+    column = column[kept][:rows]
+    return column, (0.2 + 3.0 * column) * random.normal(size=len(column))
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9])
+def test_weights_carry_the_level_to_rows_that_are_more_frequent_elsewhere(level: float) -> None:
+    covered: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(60):
+        column, residuals = shifted(600, seed, 1.0)
+        there, errors = shifted(600, seed + 1000, 12.0)
+        for weighted, found in covered.items():
+            weight = 1 + 11 * column if weighted else None
+            bounds = fit_bounds(level, residuals, np.ones(len(residuals)), weight)
+            lower, upper = bounds.apply(np.zeros(len(there)), np.ones(len(there)))
+            found.append(float(((lower <= errors) & (errors <= upper)).mean()))
+    assert level - 0.005 <= np.mean(covered[True]) <= level + 0.02
+    assert np.mean(covered[False]) < level - 0.03
+
+
+def test_equal_weights_change_nothing_whatever_their_unit() -> None:
+    residuals, root = errors(333, 5)
+    plain = fit_bounds(0.9, residuals, root)
+    for unit in (1.0, 0.1, 7e6):
+        assert fit_bounds(0.9, residuals, root, np.full(333, unit)) == plain
+
+
+def test_rows_of_little_weight_hardly_count() -> None:
+    assert effective_rows(np.full(40, 0.1)) == pytest.approx(40)
+    assert effective_rows(np.r_[np.full(40, 5.0), np.full(1000, 1e-9)]) == pytest.approx(40)
+    residuals = np.r_[np.linspace(-1, 1, 40), np.full(1000, 50.0)]
+    root = np.full(1040, 100.0)
+    bounds = fit_bounds(0.9, residuals, root, np.r_[np.ones(40), np.full(1000, 1e-9)])
+    assert (
+        bounds.apply(np.zeros(1), root[:1])[1]
+        <= 1.0
+        < fit_bounds(0.9, residuals, root).apply(np.zeros(1), root[:1])[1]
+    )
 
 
 @pytest.mark.parametrize(

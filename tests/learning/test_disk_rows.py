@@ -28,6 +28,7 @@ CHOSEN = {
     "nothing": slice(5, 5),
     "every seventh": slice(None, None, 7),
     "positions": np.array([3, 4, 90]),
+    "repeated, over as many places": np.array([3, 3, 5]),
     "unordered": np.array([90, 3, 4, 3]),
     "mask": np.arange(ROWS) % 3 == 1,
     "no positions": np.zeros(0, dtype=np.int64),

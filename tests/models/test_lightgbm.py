@@ -68,6 +68,17 @@ def test_rounds_caps_and_sets_them() -> None:
     assert unvalidated.work["rounds"] == 20
 
 
+@pytest.mark.parametrize("task", [BINARY, THREE, NUMBER], ids=lambda task: task.type)
+def test_total_leaves_bound_all_trees_together(task: Task) -> None:
+    model = LightGBM(total_leaves=120, num_leaves=8)
+    fitted = model.fit(make_data(task), make_data(task, 200, seed=1), context(task))
+    trees = parse_trees(fitted.state["model"].tobytes().decode())
+    assert len(trees) == fitted.work["rounds"] * task.width
+    assert 60 <= sum(len(tree.leaf) for tree in trees) <= 120
+    few, many = (LightGBM(total_leaves=count).defaults(400, task) for count in (100, 100_000))
+    assert few["learning_rate"] > many["learning_rate"] == LightGBM().defaults(400, task)["learning_rate"]
+
+
 def test_a_refit_keeps_the_options_that_the_fold_chose_by_rows() -> None:
     model, data = LightGBM(), make_data(NUMBER, rows=300)
     work = {"rounds": 10, "fit_rows": 100_000}

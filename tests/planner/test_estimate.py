@@ -127,6 +127,20 @@ def test_trials_learn_from_as_many_rows_as_fits(
     assert f"of the rows, {fit.params['rows']:,} at most" in trial.title
 
 
+def test_the_student_of_auto_learns_from_as_many_rows_as_memory_has_room_for(
+    table: Path, tmp_path: Path
+) -> None:
+    sections = {"model": {"type": "auto", "max_size": "1MB"}, "resources": {"memory": "512Mi"}}
+    loaded = spec_over(table, tmp_path, **sections)
+    wide = Facts(1_000_000, True, 1 << 30, 400, raw=300, scaled=600, codes=100, terms=0)
+    plan = make_plan(loaded, facts=wide)
+    step = plan["train.distilled.final"]
+    assert 1_000 <= step.params["rows"] < 100_000
+    assert estimates(plan, wide, 512 << 20)[step.id].peak_bytes <= 512 << 20
+    narrow = make_plan(loaded, facts=facts_of(1_000_000))["train.distilled.final"]
+    assert step.params["rows"] < narrow.params["rows"] <= 100_000
+
+
 @pytest.mark.parametrize("model", ["linear", "mlp"])
 def test_twenty_million_rows_are_not_refused_one_gibibyte(model: str, table: Path, tmp_path: Path) -> None:
     plan = make_plan(spec_over(table, tmp_path, model=model))

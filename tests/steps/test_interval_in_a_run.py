@@ -187,3 +187,59 @@ def test_many_held_out_rows_are_thinned(houses: Any, run: Run, monkeypatch: pyte
     report = run(houses())
     assert report.error is None, report.error
     assert artifact(report, "interval", "interval.json")["rows"] == 500
+
+
+def write_noise(path: Path) -> None:
+    """400 rows: where `loud`, which weighs 9, the target is ten times as noisy; no feature shows it."""
+    random = np.random.default_rng(1)
+    lines = ["x,y,counts"]
+    for number in range(400):
+        loud = number % 4 == 0
+        x = random.normal()
+        y = x + random.normal() * (1.0 if loud else 0.1)
+        lines.append(f"{x:.4f},{y:.4f},{9 if loud else 0 if number % 4 == 1 else 1}")
+    path.write_text("\n".join(lines))
+
+
+def test_row_weights_bound_what_weighs_most(tmp_path: Path) -> None:
+    write_noise(tmp_path / "noise.csv")
+    spec = {
+        "name": "noise",
+        "data": {"source": "noise.csv", "split": {"method": "random", "folds": 3, "test": 0.25}},
+        "features": {"x": "number"},
+        "target": {"column": "y", "type": "number"},
+        "model": "linear",
+        "evaluate": {"interval": 0.8},
+        "explain": False,
+        "track": False,
+        "resources": {"cpu": 1},
+    }
+    widths = {}
+    for weight in ({}, {"weight": "counts"}):
+        path = tmp_path / "spec.yaml"
+        path.write_text(json.dumps({**spec, **weight}))
+        report = run_spec(load_spec(path), RunOptions(until="interval"))
+        assert report.error is None, report.error
+        found = artifact(report, "interval", "interval.json")
+        root = found["bounds"]["floor"]
+        widths[len(weight)] = (found["bounds"]["below"] + found["bounds"]["above"]) * root**2
+        assert found["rows"] < 240 if weight else found["rows"] == 300, "a row of weight 0 stands for none"
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_weights_that_leave_too_few_rows(tmp_path: Path, run: Run) -> None:
+    lines = [f"{n % 17},{n % 5},{1e6 if n % 40 == 0 else 1}" for n in range(200)]
+    (tmp_path / "few.csv").write_text("\n".join(["x,y,counts", *lines]))
+    spec = {
+        "name": "few",
+        "data": {"source": "few.csv"},
+        "weight": "counts",
+        "features": {"x": "number"},
+        "target": {"column": "y", "type": "number"},
+        "model": "linear",
+        "evaluate": {"interval": 0.8},
+    }
+    path = tmp_path / "spec.yaml"
+    path.write_text(json.dumps(spec))
+    message = str(run(path).error)
+    assert "an interval of 0.8 needs 9 held-out rows, and there are 160, whose weights make" in message
