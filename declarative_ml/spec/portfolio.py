@@ -84,7 +84,7 @@ def _small(caps: Mapping[str, float]) -> list[Candidate]:
     student = MODELS.parse({"type": "lightgbm", "total_leaves": leaves})
     return [
         Candidate(SMALL, few, optional=True, effort=effort),
-        Candidate(DISTILLED, student, optional=True, effort=1.0, taught=True),
+        Candidate(DISTILLED, student, optional=True, effort=2.0, taught=True),
     ]
 
 
