@@ -201,6 +201,7 @@ def write_noise(path: Path) -> None:
     path.write_text("\n".join(lines))
 
 
+@pytest.mark.slow
 def test_row_weights_bound_what_weighs_most(tmp_path: Path) -> None:
     write_noise(tmp_path / "noise.csv")
     spec = {
