@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ class Mlflow(Format):
         """See Format.open: through `mlflow.pyfunc.load_model`, as MLflow's server does."""
         from mlflow import pyfunc
 
-        with _calm():
+        with _calm(), _no_bytecode():
             loaded = pyfunc.load_model(str(folder))
         names = [f"probability_{name}" for name in original.task.classes] or ["prediction"]
 
@@ -101,6 +102,16 @@ def _calm() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Let an import from the folder leave nothing in it: the folder ships, and holds the same every time."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _answers(original: Original) -> dict[str, Any]:

@@ -1,13 +1,9 @@
 """The model as a query: run in DuckDB over real and nasty rows, and in a PostgreSQL server where one is."""
 
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
+import database_servers
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -255,26 +251,8 @@ def test_a_table_has_a_name_and_at_most_a_schema():
 @pytest.fixture(scope="module")
 def postgresql():
     """The address of a server of our own."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not found:
-        pytest.skip("PostgreSQL's server is not installed")
-    programs, folder = found[-1].parent, Path(tempfile.mkdtemp(prefix="dml-sql-format-"))
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    data, port = str(folder / "data"), str(20_000 + (os.getpid() + 7_000) % 20_000)
-
-    def call(*command):
-        subprocess.run([*user, *command], check=True, capture_output=True, cwd="/", timeout=60)
-
-    call(str(programs / "initdb"), "-D", data, "-U", "me", "-A", "trust", "-N")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -F"
-    call(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql://me@127.0.0.1:{port}/postgres"
-    finally:
-        call(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with database_servers.postgresql() as address:
+        yield address
 
 
 def in_postgresql(address, original, text, rows):
