@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from declarative_ml.learning.disk_rows import write_rows
 from declarative_ml.learning.intervals import mean_interval
 from declarative_ml.learning.scores import Rows, in_memory, parts
 from declarative_ml.learning.value_groups import ValueGroups
-
-if TYPE_CHECKING:
-    pass
 
 GROUPS = 5
 
