@@ -33,8 +33,9 @@ Written by `make bench-quality TABLES=FOLDER PAGE=docs/quality-benchmark.md`.
 COSTS = """\
 Medians over all divisions. Seconds run from the start of the process to the saved model; for `dml` they hold
 `dml init` too, and the evaluation and the report of `dml run`. Size is what the tool saves to predict with.
-Latency is the median of 50 single rows after a few that do not count, by the tool's own predict call on a
-pandas row with the model in memory, and for `dml` in a bare onnxruntime session on `model.onnx`.
+Latency is the median of a second of single rows after a second that does not count, by the tool's own
+predict call on a pandas row with the model in memory, and for `dml` in a bare onnxruntime session on
+`model.onnx`.
 """
 
 CALIBRATION = """\
