@@ -34,14 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args(arguments)
-    print("| model | rows | body | read µs | model µs | answer µs | drift µs | the model's share |")
-    print("|---|---|---|---|---|---|---|---|")
-    for path in given.bundles:
-        served = ServedModel(Bundle.open(path))
+    print(table([Bundle.open(path) for path in given.bundles], given.rounds))
+
+
+def table(bundles: Sequence[Bundle], rounds: int = 9) -> str:
+    """The parts of a request to each bundle, by number of rows and form of the body."""
+    lines = [
+        "| model | rows | body | read µs | model µs | answer µs | drift µs | the model's share |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for bundle in bundles:
+        served = ServedModel(bundle)
         watch_models([served], Monitor())
-        for line in _lines(served, given.rounds):
-            print(line, flush=True)
+        lines += _lines(served, rounds)
         served.close()
+    return "\n".join(lines) + "\n"
 
 
 def _lines(served: ServedModel, rounds: int) -> Iterator[str]:
@@ -61,7 +68,7 @@ def _lines(served: ServedModel, rounds: int) -> Iterator[str]:
                 drift,
             ]
             shown = " | ".join(f"{part:.0f}" for part in parts)
-            yield f"| {served.bundle.path} | {count} | {name} | {shown} | {run / sum(parts):.0%} |"
+            yield f"| {served.name} | {count} | {name} | {shown} | {run / sum(parts):.0%} |"
 
 
 def _call(form: Form, body: bytes) -> Call:

@@ -15,8 +15,8 @@ HEAD = """# Speed of the service
 light one the cost of the servers shows. All servers ran at once and took turns; each answer was compared with the
 bundle's own scorer before the clock ran. Processor time is that of all processes of a server.
 
-The machine was shared with other work: absolute numbers and latencies say little. Read the ratios, each taken
-within one round, then the median of the rounds.
+Read the ratios, each taken within one round, then the median of the rounds: absolute numbers and latencies are
+those of one small machine of two processors, which the load shares with the servers.
 
 - **links**: connections at once
 - **floor**: uvicorn with uvloop and httptools, an ASGI function that reads the body and sends a constant
@@ -27,9 +27,22 @@ within one round, then the median of the rounds.
 """  # noqa: E501
 
 
-def page(tables: str) -> str:
+PARTS = """
+## Where the time goes
+
+Each part alone and repeated, without a network, as `python -m benchmarks.serving.parts BUNDLE` prints it:
+to read the body to the columns that the graph takes, to run the graph, to write the answer, and to count the
+rows for drift, some hundred at once. Between the parts of a real request caches grow cold, and each costs
+more. A batch of one pays for a whole run of onnxruntime; in a batch of a thousand rows the model and the
+counting cost the same whatever the body is. So one connection gains less over the other servers than many,
+and Arrow less over JSON than the bodies alone would say.
+
+"""
+
+
+def page(tables: str, parts: str) -> str:
     """The page of the documentation."""
-    return HEAD + tables
+    return HEAD + tables + PARTS + parts
 
 
 def text(results: Results) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environments import Absent, bench_folder, environment
-from benchmarks.serving import model, report
+from benchmarks.serving import model, parts, report
 from benchmarks.serving.load import load, resident_mebibytes, wrk
 from benchmarks.serving.recipes import RECIPES
 from benchmarks.serving.servers import SERVERS, Form, Rows, Started, started, this_python
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = report.text(json.loads(results.read_text()))
     print(text)
     if given.page:
-        write_text(given.page, report.page(text))
+        write_text(given.page, report.page(text, parts.table([bundle])))
 
 
 def _given(arguments: Sequence[str] | None) -> argparse.Namespace:

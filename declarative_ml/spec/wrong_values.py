@@ -9,6 +9,7 @@ from typing import Any
 from declarative_ml.behaviour.amount import PERCENT, SIGNED_PERCENT
 from declarative_ml.core.duration import LATENCY_PATTERN as LATENCY
 from declarative_ml.core.duration import PATTERN as DURATION
+from declarative_ml.core.size import MEMORY_PATTERN as MEMORY
 from declarative_ml.core.size import PATTERN as SIZE
 from declarative_ml.spec.findings import Finding, Words
 from declarative_ml.spec.hints import about
@@ -18,10 +19,20 @@ _FORMS = {
     DURATION: ("span of time", "90s, 5m or 1h30m"),
     LATENCY: ("latency", "100us or 1ms"),
     SIZE: ("size", "500kB or 1MB"),
+    MEMORY: ("amount of memory", "512Mi or 2Gi"),
     PERCENT: ("number or percentage", "0.05 or 5%"),
     SIGNED_PERCENT: ("number or percentage", "12 or -5%"),
 }
 """Pattern -> what it is the form of, and examples."""
+_BYTES = {"k": "kB", "m": "MB", "g": "GB", "ki": "KiB", "mi": "MiB", "gi": "GiB"}
+_SPANS = {"s": ("sec", "secs", "second", "seconds"), "m": ("min", "mins", "minute", "minutes"),
+          "h": ("hr", "hrs", "hour", "hours")}  # fmt: skip
+_UNITS = {
+    **{spelling: unit for stem, unit in _BYTES.items() for spelling in (stem, f"{stem}b")},
+    **{spelling: unit for unit, spellings in _SPANS.items() for spelling in spellings},
+    "\N{MICRO SIGN}s": "us", "\N{GREEK SMALL LETTER MU}s": "us", "usec": "us", "msec": "ms",
+}  # fmt: skip
+"""How else people write a unit, in lower case -> how it is written here."""
 RANGE = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -80,7 +91,9 @@ def wrong_form(finding: Finding, data: Any) -> Words:
     name, value = dotted(finding.path), str(finding.value)
     if finding.context["pattern"] in _FORMS:
         what, examples = _FORMS[finding.context["pattern"]]
-        return Words("DML018", f"{name}: {value!r} is no {what}", f"write it so: {examples}")
+        meant = _as_meant(value, finding.context["pattern"])
+        hint = f"write {meant}" if meant else f"write it so: {examples}"
+        return Words("DML018", f"{name}: {value!r} is no {what}", hint)
     if finding.path != ("name",):
         message = f"{name}: {value!r} does not have the form {finding.context['pattern']}"
         return Words("DML018", message, about(finding.path, data))
@@ -88,3 +101,15 @@ def wrong_form(finding: Finding, data: Any) -> Words:
     ascii_only = unicodedata.normalize("NFKD", value.lower()).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:63].rstrip("-")
     return Words("DML018", message, f"for example {slug or 'churn-model'}")
+
+
+def _as_meant(value: str, pattern: str) -> str | None:
+    """The same amount in the wanted form, where only its unit or a space is spelt otherwise."""
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d]+)\s*", value)
+    if parts is None:
+        return None
+    number, unit = parts[1], parts[2]
+    if unit.lower() in ("d", "day", "days"):
+        number, unit = f"{24 * float(number):g}", "h"
+    spellings = (unit, unit.lower(), _UNITS.get(unit.lower(), unit))
+    return next((number + text for text in spellings if re.fullmatch(pattern, number + text)), None)

@@ -29,7 +29,7 @@ _CASES = [
     ("model: tabm", "DML016", "model.type", "unknown type 'tabm' in model",
      "write {type: mlp, share: weights}"),
     ("resources: {time: 2 minutes}", "DML018", "resources.time",
-     "resources.time: '2 minutes' is no span of time", "90s"),
+     "resources.time: '2 minutes' is no span of time", "write 2m"),
     ("resources: {time: 3s}", "DML018", "resources.time", "a run takes 10 seconds at least", "time"),
     ("resources: {memory: 100Mi}", "DML018", "resources.memory", "a run takes 512Mi at least", "memory"),
     # missing keys
