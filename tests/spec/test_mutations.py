@@ -7,7 +7,8 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,18 @@ import pytest
 import yaml
 
 from declarative_ml.core.errors import SpecError
-from declarative_ml.features import FEATURES
-from declarative_ml.models import MODELS
-from declarative_ml.sources import SOURCES
 from declarative_ml.spec.codes import CODES
 from declarative_ml.spec.diagnostics import render_problems
 from declarative_ml.spec.load import load_spec
 from declarative_ml.spec.sarif import problems_as_sarif
-from declarative_ml.spec.shapes import ABOVE, keys_of, models_at, sections_of_keys
+from declarative_ml.spec.shapes import ABOVE
 from declarative_ml.spec.yaml_reader import read_yaml
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 2.0
 _BASES = sorted([*ROOT.glob("examples/*/spec.yaml"), *Path(__file__).parent.glob("bases/*.yaml")])
 _TEMPLATES = sorted(ROOT.glob("specs/*.yaml"))
-_NAME_KEYED = ("features", "profiles", "params", "sources", "with", "slices")
+_NAME_KEYED = ("features", "profiles", "params", "sources", "with", "slices", "gates", "tests", "given")
 _VALUES = (
     None, True, False, 0, 1, -1, 17, 0.5, 1e308, 10**30, "", "text", "auto", "0.5", "20%", "yes", "é\u200b",
     "a: b", "${", "${env:DML_NEVER_SET}", "${file:none.txt}", "x" * 5000, [], ["a"], [1, 2], [[]], {},
@@ -119,15 +117,17 @@ def at(data: Any, path: tuple[str | int, ...]) -> Any:
     return data
 
 
-def known_keys() -> set[str]:
+@cache
+def known_keys() -> frozenset[str]:
     """Every key that a spec knows anywhere."""
-    several = (
-        "type method column test validation folds path name format learning_rate missing early_stopping "
-        "stratify train use with allow default choices pattern required time rows columns size enabled"
-    )
-    shelves = [*FEATURES.classes(), *SOURCES.classes(), *MODELS.classes()]
-    options = {key for kind in shelves for key in keys_of(kind)}
-    return {*sections_of_keys(), *keys_of(models_at(None, ())[0]), *ABOVE, *several.split(), *options}
+    schema = json.loads((ROOT / "schemas/spec.v1.json").read_text())
+    options = {key for _, each in mappings(schema) if isinstance(each, dict) for key in properties(each)}
+    return frozenset({*options, *ABOVE})
+
+
+def properties(schema: dict[str, Any]) -> Iterable[str]:
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else ()
 
 
 def misspelled(key: str, source: random.Random) -> str:
