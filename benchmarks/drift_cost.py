@@ -3,8 +3,9 @@
 python benchmarks/drift_cost.py [--rows 20000] [--columns 14]
 
 A table: requests of one row and of 1,000 rows; seconds of one processor by row, without and with drift
-counted, and with the prediction log beside it. The loop's part is what a request waits for; the thread's
-comes out of the same processor where it has only one, but never stands before an answer.
+counted, and with the prediction log beside it. The loop's part is what requests wait for: without a log it
+counts single rows itself. The thread's comes out of the same processor where there is only one, but never
+stands before an answer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from declarative_ml.api.run import RunOptions, run_spec
+from declarative_ml.serving.batching import Asked
 from declarative_ml.serving.exchange import Answer, Call
 from declarative_ml.serving.model import ServedModel
 from declarative_ml.serving.watch import Watch
@@ -73,7 +75,7 @@ async def measure(model: ServedModel, monitor: Monitor, size: int, rows: int) ->
     on_loop, before = 0, time.process_time()
     for begin in range(0, rows, size):
         started = time.thread_time_ns()
-        watch.observe(call, columns, scored, Answer(b""))
+        watch.observe(call, Asked(size, lambda scored: Answer(b""), raw=columns), scored, Answer(b""))
         on_loop += time.thread_time_ns() - started
         if begin % 2_048 < size:  # as the loop does between requests: the thread behind it has its turn
             await model.aside(lambda: None)

@@ -72,7 +72,7 @@ def load(root: int, url: str, body: Path, headers: dict[str, str], connections: 
 
 
 def _latency(told: str, share: str) -> str:
-    found = re.search(rf"{share}\s+(\S+)", told)
+    found = re.search(rf"^\s*{share}\s+(\S+)", told, re.MULTILINE)  # not the end of 91.99%
     return found[1] if found else "?"
 
 

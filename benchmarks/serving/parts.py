@@ -26,7 +26,12 @@ from declarative_ml.serving.watch import BATCH_ROWS, watch_models
 from declarative_ml.spec.monitor import Monitor
 from declarative_ml.store.bundle import Bundle
 
-READERS: dict[str, Read] = {"JSON rows": read_asked, "Arrow": read_asked, "OIP binary": read_inference}
+READERS: dict[str, Read] = {
+    "JSON rows": read_asked,
+    "Arrow": read_asked,
+    "OIP binary": read_inference,
+    "OIP JSON": read_inference,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -183,6 +183,7 @@ SERVERS: Mapping[str, Server] = {
                 lambda body: {"content-type": "application/vnd.apache.arrow.stream"},
             ),
             "OIP binary": Form("/v2/models/adult/infer", _binary, _of_binary, _binary_headers),
+            "OIP JSON": Form("/v2/models/adult/infer", _inference, _of_tensors),
         },
     ),
     "fastapi": Server(_uvicorn("fastapi_app:app"), {"JSON rows": Form("/predict", _rows, _of_predictions)}),
