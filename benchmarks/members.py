@@ -3,11 +3,12 @@
     python benchmarks/members.py TABLES WORK [--tables titanic wine_quality] [--seeds 0 1] [--rows 5000]
         [--candidates linear lightgbm nearest] [--also 'wider={"type": "mlp", "layers": [512]}']
 
-As in benchmarks/portfolio.py, of train.csv alone a quarter is held out, the candidates are fitted on the
-rest in folds, and weighed by the held-out rows of the folds. Here each candidate is fitted by itself, in one
-thread; what it came to is kept in WORK, where a second call finds it, with the processor seconds of its
-folds. `nearest` is a candidate that auto has not: the nearest neighbours on standardised and one-hot columns
-(by scikit-learn), their number chosen by the held-out rows.
+Only train.csv is read: a quarter of it is held out, the candidates are fitted on the rest in folds, and
+weighed by the held-out rows of the folds, as a run does it. Each candidate is fitted alone, in one thread;
+what it came to is kept in WORK, where a second call finds it, with the processor seconds of its folds.
+`--also` names a candidate more, which stands in the place of the plain one of its type, too. `nearest` is a
+candidate that auto has not: the nearest neighbours on standardised and one-hot columns (by scikit-learn),
+their number chosen by the held-out rows.
 
 Prints the loss on the quarter (log loss or RMSE) of each candidate, relative to LightGBM alone; then that of
 the blends of each quality, relative to LightGBM, and of those one step from it, relative to the quality.
@@ -239,10 +240,10 @@ def blends(names: list[str]) -> dict[str, tuple[str, ...]]:
                 found[f"{quality} − {name}"] = tuple(kept for kept in members if kept != name)
                 continue
             found[f"{quality} + {name}"] = (*members, name)
-            for old in members:
-                if CANDIDATES[old]["type"] == CANDIDATES[name]["type"] != "lightgbm":
-                    place = members.index(old)
-                    found[f"{quality}, {name} for {old}"] = (*members[:place], name, *members[place + 1 :])
+            plain = CANDIDATES[name]["type"]
+            if plain in members:
+                place = members.index(plain)
+                found[f"{quality}, {name} for {plain}"] = (*members[:place], name, *members[place + 1 :])
     return found
 
 

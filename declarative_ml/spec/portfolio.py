@@ -1,7 +1,7 @@
 """What a spec's `model` means: the candidates to fit, in the order in which they pay per second.
 
 For `auto` the list is fixed by the quality asked for. It was chosen inside the training rows of the tables of
-benchmarks/portfolio.py, which says what each candidate adds to the blend.
+benchmarks/members.py, which says what each candidate adds to the blend.
 """
 
 from __future__ import annotations
