@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MISSING, OTHER, FIRST = 0, 1, 2
 """The codes of a missing value, of a rare or unseen level, and of the first known level."""
+_LEAST_ABSENT, _LEAST_ABSENT_SHARE = 20, 0.01
+"""Rows without a value, and with one, from which on a column of names says something by having one: films
+have a director, series do not."""
 _LISTED = 50
 """Most levels that a request's schema lists."""
 
@@ -41,10 +44,13 @@ class Category(Feature):
 
     @classmethod
     def infer(cls, column: ColumnProfile) -> Category | None:
-        """Texts and booleans that repeat; a column of names or codes of their own is of no type here."""
-        if column.dtype not in ("string", "bool") or not column.distinct_exact:
+        """Texts and booleans that repeat, or that are missing at times; a column with a name or code of its
+        own in each row is of no type here."""
+        if column.dtype not in ("string", "bool"):
             return None
-        return cls() if column.distinct <= max(column.rows / 2, 1) else None
+        repeats = column.distinct_exact and column.distinct <= max(column.rows / 2, 1)
+        absent = max(_LEAST_ABSENT, _LEAST_ABSENT_SHARE * column.rows)
+        return cls() if repeats or min(column.missing, column.present) >= absent else None
 
     def accumulator(self) -> LevelStatistics:
         """Counts of the levels."""

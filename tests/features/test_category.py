@@ -25,6 +25,10 @@ def codes(feature, state, values):
         (["a", None, None, None], True),
         ([f"id{number}" for number in range(50)], False),
         (["x"] * 99 + ["a very long text of its own"], True),
+        ([f"name{number}" for number in range(50)] + [None] * 20, True),
+        ([f"name{number}" for number in range(50)] + [None] * 19, False),
+        ([f"name{number}" for number in range(19)] + [None] * 15, False),
+        ([f"name{number}" for number in range(2_500)] + [None] * 20, False),
     ],
 )
 def test_infer(values, inferred):
