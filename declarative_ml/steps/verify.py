@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 RESULT = "verify.json"
 ROWS = 100
 TOLERANCE = 1e-6
-"""Of a probability; of a number in shares of its size plus one, ten times as much."""
+"""Of a probability; of a number ten times as much, in shares of its size and of how far the numbers spread:
+the graph adds up in units of the spread, so a number near 0 is no more exact than the others."""
 NEEDED = ("fastapi", "uvicorn", "msgspec", "httptools", "prometheus_client")
 """Of the service."""
 ARROW = "application/vnd.apache.arrow.stream"
@@ -76,12 +77,14 @@ def _verify(context: StepContext) -> tuple[dict[str, Any], list[str]]:
         if served.model_digest != manifest.model_digest:
             faults.append("the served bundle names another model_digest than bundle.json")
         together = served.ask({"rows": bodies})
-        difference = _difference(manifest.task, together, expected, faults)
+        unit = _unit(manifest.task, expected)
+        difference = _difference(manifest.task, together, expected, unit, faults)
         if over_http and not faults:
-            _difference(manifest.task, _as_arrow(served, bodies, manifest.task), expected, faults, _ARROW)
+            arrow = _as_arrow(served, bodies, manifest.task)
+            _difference(manifest.task, arrow, expected, unit, faults, _ARROW)
         refused = list(_refusals(served, bodies[0], manifest.inputs, faults))
         otherwise: list[str] = []
-        _difference(manifest.task, served.ask({"rows": bodies[:1]}), expected[:1], otherwise)
+        _difference(manifest.task, served.ask({"rows": bodies[:1]}), expected[:1], unit[:1], otherwise)
         if otherwise and not faults:
             faults.append("after refused requests, or alone, the first row gets another answer")
         found = {
@@ -131,10 +134,24 @@ def _for_json(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
+def _unit(task: Task, expected: np.ndarray) -> np.ndarray:
+    """What a difference of each row is measured in, in the shape of `expected`."""
+    import numpy as np
+
+    if task.is_classification:
+        return np.ones_like(expected)
+    return np.asarray(1.0 + np.abs(expected) + expected.std())
+
+
 def _difference(
-    task: Task, answered: dict[str, Any], expected: np.ndarray, faults: list[str], sent: str = ""
+    task: Task,
+    answered: dict[str, Any],
+    expected: np.ndarray,
+    unit: np.ndarray,
+    faults: list[str],
+    sent: str = "",
 ) -> float | None:
-    """The largest difference to what the run measured; None when the rows were not answered."""
+    """The largest difference to what the run measured, in units; None when the rows were not answered."""
     import numpy as np
 
     if "error" in answered:
@@ -143,11 +160,9 @@ def _difference(
     items = answered["predictions"]
     if task.is_classification:
         found = np.array([[item["probabilities"][name] for name in task.classes] for item in items])
-        away = np.abs(found - expected)
     else:
         found = np.array([item["prediction"] for item in items])
-        away = np.abs(found - expected) / (1.0 + np.abs(expected))
-    largest = float(away.max())
+    largest = float((np.abs(found - expected) / unit).max())
     if not largest <= _tolerance(task):
         faults.append(
             f"the served bundle answers{sent} otherwise than the run measured: by up to {largest:.2g}"

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from declarative_ml.core.errors import StepFailed
+from declarative_ml.core.task import Task
 from declarative_ml.graph.plan import Plan
 from declarative_ml.steps import verify
 from declarative_ml.steps.context import StepContext
@@ -153,3 +155,14 @@ def test_without_the_service_pipes_do_and_the_result_says_so(
     assert faults == []
     assert result["asked"] == "not over HTTP but through pipes: the extra 'serve' is not installed"
     assert result["max_difference"] <= result["tolerance"]
+
+
+def test_rounding_of_a_number_near_zero_is_no_difference() -> None:
+    task = Task(target="bicycles", type="number")
+    measured = np.array([0.5, 180.0, 420.0])
+    unit = verify._unit(task, measured)
+    for away, faults in ((1e-4, 0), (1e-1, 1)):
+        answered = {"predictions": [{"prediction": value + away} for value in measured]}
+        found: list[str] = []
+        verify._difference(task, answered, measured, unit, found)
+        assert len(found) == faults
