@@ -127,6 +127,7 @@ def test_the_service_page(visit: Visit, running: Running, tmp_path: Path, width:
         ask(tab, "explain", ".why")
         tab.wait("document.querySelectorAll('#plots .line[d^=M]').length")
         tab.run("document.querySelector('details').open = true")
+        tab.wait("!document.getElementById('drift').hidden")
         assert tab.run(FAINT_TEXTS) == []
         assert tab.run(NAMELESS) == []
         picture = tmp_path / f"service-{width}-{dark}.png"
@@ -135,7 +136,7 @@ def test_the_service_page(visit: Visit, running: Running, tmp_path: Path, width:
     assert seen.messages == []
     own = f"http://127.0.0.1:{running.port}/"
     assert {address.removeprefix(own) for address in seen.requests} == {
-        "models", "metrics", "models/guests-stays/predict", "models/guests-stays/explain",
+        "models", "metrics", *(f"models/guests-stays/{asked}" for asked in ("predict", "explain", "drift")),
     }  # fmt: skip
     assert seen.scroll_width <= seen.width == width
     assert "guests-stays" in seen.text and "tells yes from no in stays" in seen.text
@@ -382,7 +383,7 @@ DRIFT = {
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_drift_panel(visit: Visit, width: int) -> None:
     with visit("/", width) as tab:
-        assert tab.run("document.getElementById('drift').hidden")
+        tab.wait("!document.getElementById('drift').hidden")
         tab.run(f"showDrift({json.dumps(DRIFT)})")
         assert texts(tab, "#drift-words")[0].startswith("Moved in 1,000 rows, from ")
         names = ["fare (missing) 1.0% → 9.0%", "answers: prediction", "age"]
