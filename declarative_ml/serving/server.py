@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -107,9 +106,7 @@ def _run(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = _config(options, application if alone else f"{__name__}:worker")
     told(application, _address(listening))
-    if alone:
-        _collect_seldom()
-    else:
+    if not alone:
         application.service.close()
 
     def look(*_: object) -> None:
@@ -186,14 +183,7 @@ def build(settings: Settings) -> Application:
 def worker() -> Application:
     """The application of one worker process, which the supervisor starts."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _collect_seldom()
     return build(Settings.model_validate_json(os.environ[_SETTINGS]))
-
-
-def _collect_seldom() -> None:
-    """A request leaves no garbage in rings, but many rows at once are many objects: by the usual thresholds
-    the collector would look through them again and again, and through all the rest, while they are read."""
-    gc.set_threshold(20_000, 20, 100)
 
 
 def _bound(options: Serve) -> socket.socket:

@@ -27,7 +27,7 @@ from declarative_ml.serving.fleet import Fleet
 from declarative_ml.serving.model import ServedModel
 from declarative_ml.serving.prediction_log import MOST_QUEUED, PART, LoggedRows, LogWriter
 from declarative_ml.serving.service import Service
-from declarative_ml.serving.watch import MOST_WAITING, watch_models
+from declarative_ml.serving.watch import FEW_ROWS, MOST_WAITING, watch_models
 from declarative_ml.spec.monitor import Monitor, PredictionLog
 from declarative_ml.store.bundle import Bundle
 
@@ -178,6 +178,26 @@ def test_rows_beyond_what_may_wait_are_dropped_and_counted(watched: Watched, row
     assert client.get("/drift").json["dropped_rows"] == 1
     watch._submitted -= MOST_WAITING
     assert 'dml_watch_dropped_rows_total{model="guests-stays"} 1.0' in exposed(client)
+
+
+def test_few_rows_are_counted_by_the_loop_and_a_fault_in_it_fails_no_request(
+    watched: Watched, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = watched()
+    watch = client.application.service.first.watch
+
+    def broken(*_: object) -> None:
+        raise ValueError("no counting today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.windows, "update", broken)
+        answers = [client.post("/predict", {"rows": [row]}).status for _ in range(FEW_ROWS)]
+    assert set(answers) == {200}
+    assert "rows of requests could not be watched" in caplog.text
+    for _ in range(FEW_ROWS):
+        client.post("/predict", {"rows": [row]})
+    assert watch._counting is None
+    assert client.get("/drift").json["current"]["rows"] == FEW_ROWS
 
 
 def test_the_log_has_every_row_with_its_id(watched: Watched, row: dict[str, Any], tmp_path: Path) -> None:
