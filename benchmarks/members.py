@@ -34,7 +34,7 @@ from declarative_ml.api.workspace import Workspace
 from declarative_ml.core.task import Task
 from declarative_ml.learning.calibration import fit_calibration
 from declarative_ml.learning.dataset import Dataset, Layout, open_dataset
-from declarative_ml.learning.ensembling import blend, optimized_weights
+from declarative_ml.learning.ensembling import blend, sparse_weights
 from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import margins_from_probabilities, predictions_from_margins
 from declarative_ml.models import MODELS
@@ -214,7 +214,7 @@ def loss(found: dict[str, dict[str, Any]], names: tuple[str, ...]) -> float:
     members = [found[name] for name in names]
     task, truth = Task.model_validate_json(str(members[0]["task"])), members[0]["truth"]
     inside = [member["inside"] for member in members]
-    weights = optimized_weights(task, truth, inside) if len(names) > 1 else np.ones(1)
+    weights = sparse_weights(task, truth, inside) if len(names) > 1 else np.ones(1)
     outside = blend(task, [member["outside"] for member in members], weights)
     return loss_of(task, truth, blend(task, inside, weights), members[0]["test"], outside)
 

@@ -76,7 +76,7 @@ def leave_out(
 def _reason(alone: str, beside: str, chosen: Sequence[str]) -> str:
     if alone:
         return f"it takes {alone}"
-    return f"beside {' and '.join(chosen)} it would be {beside}" if beside else "its weight in the blend is 0"
+    return f"beside {' and '.join(chosen)} it would be {beside}" if beside else "the blend is as good without it"
 
 
 def check_size(content: bytes, caps: Caps) -> None:

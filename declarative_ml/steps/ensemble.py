@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.task import Task
-from declarative_ml.learning.ensembling import optimized_weights
+from declarative_ml.learning.ensembling import sparse_weights
 from declarative_ml.steps.caps import Caps, blend_loss_of, leave_out
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.cost import cost_of
@@ -90,8 +90,8 @@ def _weigh(
     if how == "equal" or len(alive) == 1 or not margins:
         shares = [1.0 / len(alive)] * len(alive)
     else:
-        shares = [float(share) for share in optimized_weights(task, truth, margins)]
+        shares = [float(share) for share in sparse_weights(task, truth, margins)]
     for entry, share in zip(alive, shares, strict=True):
         entry["weight"] = share
         if not share:
-            entry["reason"] = "its weight in the blend is 0"
+            entry["reason"] = "the blend is as good without it"

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from declarative_ml.graph.onnx_graph import OnnxGraph
 from declarative_ml.learning import ensembling
 from declarative_ml.learning.calibration import fit_calibration
-from declarative_ml.learning.ensembling import blend, blend_to_onnx, optimized_weights
+from declarative_ml.learning.ensembling import blend, blend_to_onnx, optimized_weights, sparse_weights
 from declarative_ml.learning.metrics import score
 from declarative_ml.learning.task import Task, predictions_from_margins
 
@@ -73,6 +73,32 @@ def test_few_rows_stay_near_equal_weights(task: Task) -> None:
         found.append(optimized_weights(task, truth, members))
     assert np.abs(np.mean(found, axis=0) - 1 / 3).max() < 0.1
     assert np.std(found, axis=0).max() < 0.2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_adds_next_to_nothing_is_left_out(task: Task) -> None:
+    truth, members = members_of(task, 4_000, (0.3, 0.3, 0.8 if task.is_classification else 1.6))
+    dense, sparse = (weigh(task, truth, members) for weigh in (optimized_weights, sparse_weights))
+    assert 0.0 < dense[2] < ensembling.SMALL and sparse[2] == 0.0
+    assert sparse.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(sparse[:2], optimized_weights(task, truth, members[:2]))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_small_share_that_is_worth_it_stays(task: Task) -> None:
+    """What the first two share, the third does not: little of it goes a long way."""
+    truth, (honest, noise, _) = members_of(task, 4_000, (0.0, 1.0, 1.0))
+    off = 0.8 * (noise - honest)
+    members = [honest + off, honest + off, honest - 12.0 * off]
+    dense = optimized_weights(task, truth, members)
+    assert 0.0 < dense[2] < ensembling.SMALL
+    np.testing.assert_array_equal(sparse_weights(task, truth, members), dense)
+
+
+def test_few_rows_decide_against_no_member() -> None:
+    truth, members = members_of(BINARY, 60, (1.0, 1.0, 1.0))
+    dense = optimized_weights(BINARY, truth, members)
+    np.testing.assert_array_equal(sparse_weights(BINARY, truth, members), dense)
 
 
 def test_a_loud_member_does_not_drown_the_others() -> None:
