@@ -32,9 +32,11 @@ TOLERATED = 0.1
 NEGLIGIBLE = 0.01
 """Weights up to this become 0: such a member would cost time and add nothing."""
 SMALL = 0.1
-"""Weights up to this are looked at: what such a member adds is seldom worth its share of every answer's time."""
+"""Members of a weight up to this have to be worth their share of every answer's time."""
 WORTH = 0.001
-"""The relative loss on the held-out rows that makes it worth it."""
+"""They are, where the loss on held-out rows without them is higher by more than this share."""
+_UNSEEN_ERRORS = 3.0
+"""Of rows that are all told right, so many may be wrong among as many new ones."""
 _STEPS = 30
 _INNER_STEPS = 400
 
@@ -60,7 +62,7 @@ def optimized_weights(
     losses = np.stack([_row_losses(task, truth, member) for member in stacked])
     # The best member's log loss, or its squared error: 10 % worse then means 10 % of the log loss or RMSE.
     unit = max(float((losses @ rows).min()) * (1.0 if task.is_classification else 2.0), 1e-12)
-    centre = _prior_centre(losses / unit, rows, effective)
+    centre = _prior_centre(losses / (unit + _unseen(task, effective)), rows, effective)
     strength = PRIOR_STRENGTH / effective
     if task.is_classification:
         objective: _LogLoss | _SquaredError = _LogLoss(stacked, truth, rows, centre, strength)
@@ -148,6 +150,16 @@ def _logits(margins: np.ndarray) -> np.ndarray:
     import numpy as np
 
     return np.concatenate([np.zeros_like(margins), margins], axis=-1) if margins.shape[-1] == 1 else margins
+
+
+def _unseen(task: Task, effective: float) -> float:
+    """The log loss that so many rows cannot rule out, however well a member tells them.
+
+    Where none of n rows is told wrong, the share of wrong ones may still be 3 / n (the rule of three; Hanley
+    & Lippman-Hand, JAMA 1983), and a wrong one costs about log(n). Without it, members would be weighed by
+    which of them is the surest where all are right.
+    """
+    return _UNSEEN_ERRORS * math.log(effective) / effective if task.is_classification else 0.0
 
 
 def _prior_centre(losses: np.ndarray, rows: np.ndarray, effective: float) -> np.ndarray:

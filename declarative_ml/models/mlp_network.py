@@ -310,7 +310,7 @@ _RANGE_ROWS = 65_536
 _SAMPLED = 100_000
 """Values that the ramps of a column are learned from."""
 _MOST_RAMPS = 2_048
-_FEWEST_BINS = 4
+_FEWEST_BINS = 8
 
 
 def _affordable_bins(bins: int, columns: int) -> int:

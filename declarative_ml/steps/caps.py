@@ -21,6 +21,8 @@ from declarative_ml.steps.members import held_out_loss
 if TYPE_CHECKING:
     import numpy as np
 
+NEEDLESS = "the blend is as good without it"
+"""Why a candidate is left out that has no share in the blend."""
 _GROWTH = 1.25
 """A fit on all rows may be larger than one that had a fold held out."""
 
@@ -76,7 +78,7 @@ def leave_out(
 def _reason(alone: str, beside: str, chosen: Sequence[str]) -> str:
     if alone:
         return f"it takes {alone}"
-    return f"beside {' and '.join(chosen)} it would be {beside}" if beside else "the blend is as good without it"
+    return f"beside {' and '.join(chosen)} it would be {beside}" if beside else NEEDLESS
 
 
 def check_size(content: bytes, caps: Caps) -> None:

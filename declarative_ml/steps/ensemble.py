@@ -12,7 +12,7 @@ from declarative_ml.core.atomic import write_json
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.task import Task
 from declarative_ml.learning.ensembling import sparse_weights
-from declarative_ml.steps.caps import Caps, blend_loss_of, leave_out
+from declarative_ml.steps.caps import NEEDLESS, Caps, blend_loss_of, leave_out
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.cost import cost_of
 from declarative_ml.steps.members import fold_artifacts, held_out_loss, held_out_truth, out_of_fold
@@ -94,4 +94,4 @@ def _weigh(
     for entry, share in zip(alive, shares, strict=True):
         entry["weight"] = share
         if not share:
-            entry["reason"] = "the blend is as good without it"
+            entry["reason"] = NEEDLESS

@@ -95,6 +95,14 @@ def test_a_small_share_that_is_worth_it_stays(task: Task) -> None:
     np.testing.assert_array_equal(sparse_weights(task, truth, members), dense)
 
 
+@pytest.mark.parametrize("task", [BINARY, MULTI])
+def test_where_all_rows_are_told_right_the_surest_member_does_not_take_all(task: Task) -> None:
+    truth, _ = members_of(task, 200, ())
+    right = np.eye(task.width)[truth] if task is MULTI else 2.0 * truth[:, None] - 1.0
+    sure, surer = optimized_weights(task, truth, [8.0 * right, 16.0 * right]) * [8.0, 16.0]
+    assert 0.3 < sure / (sure + surer) < 0.7
+
+
 def test_few_rows_decide_against_no_member() -> None:
     truth, members = members_of(BINARY, 60, (1.0, 1.0, 1.0))
     dense = optimized_weights(BINARY, truth, members)
