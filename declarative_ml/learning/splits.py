@@ -19,9 +19,9 @@ from declarative_ml.learning.dividers import BLOCK_ROWS, ByHash, Divider, divide
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
-AUTO_FOLDS_BELOW = 10_000
-"""With fewer rows to learn from than this, validation is by folds unless the spec says otherwise."""
-AUTO_FOLDS = 5
+AUTO_FOLDS = ((10_000, 5), (50_000, 3))
+"""With fewer rows to learn from than the first number, validation is by so many folds unless the spec says
+otherwise. Each is as many as pays: more folds are more rows to learn from in each, and time."""
 AUTO_VALIDATION = 0.1
 
 
@@ -65,8 +65,8 @@ def assign(
 
     `test` and `validation` are shares of all rows; with `given`, `validation` is a share of its training
     rows. `folds` wins over `validation`; with neither, there are 5 folds for fewer than 10,000 rows to
-    learn from, else 10 % of those rows are held out (by time: always 10 % of all rows). `validation=0`
-    means no validation at all.
+    learn from, 3 for fewer than 50,000, else 10 % of those rows are held out (by time: always 10 % of all
+    rows). `validation=0` means no validation at all.
 
     At random by default; at most one of the following chooses another way:
     `groups` (any values [N]) keeps equal values together; `times` (numbers or datetime64 [N]) takes the
@@ -199,10 +199,7 @@ def _with_validation(
     learning = part != TEST
     rows = int(learning.sum())
     if folds is None and validation is None:
-        if rows < AUTO_FOLDS_BELOW:
-            folds = AUTO_FOLDS
-        else:
-            validation = AUTO_VALIDATION
+        folds, validation = _automatic_folds(divider, learning, rows), AUTO_VALIDATION
     if folds is not None:
         fold = divider.deal(learning, folds)
         _need_folds(fold, folds, rows)
@@ -217,8 +214,18 @@ def _with_validation(
     return Assignment(part, fold)
 
 
+def _automatic_folds(divider: Divider, learning: np.ndarray, rows: int) -> int | None:
+    """As many folds as pay for so many rows, or fewer that rows and groups fill; None: a holdout."""
+    wanted = (folds for below, folds in AUTO_FOLDS if rows < below)
+    return next((folds for folds in wanted if _are_full(divider.deal(learning, folds), folds)), None)
+
+
+def _are_full(fold: np.ndarray, folds: int) -> bool:
+    return all((fold == number).any() for number in range(folds))
+
+
 def _need_folds(fold: np.ndarray, folds: int, rows: int) -> None:
-    if not all((fold == number).any() for number in range(folds)):
+    if not _are_full(fold, folds):
         raise DataError(
             f"{rows} row(s) to learn from do not fill {folds} folds",
             hint="add rows or groups, lower data.split.folds, or set data.split.validation to 0",

@@ -14,6 +14,7 @@ from declarative_ml.core.size import memory_bytes
 from declarative_ml.features import FEATURES
 from declarative_ml.formats import FORMATS
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.learning.splits import AUTO_FOLDS
 from declarative_ml.planner.judging import gate_steps
 from declarative_ml.planner.proving import behave_step, verify_step
 from declarative_ml.planner.rows import Rows
@@ -23,7 +24,6 @@ from declarative_ml.spec.document import Spec
 from declarative_ml.spec.dump import spec_options, spec_to_yaml
 from declarative_ml.steps.verdict import JUDGES
 
-AUTO_FOLDS = 5
 _ARROW = ("pyarrow", "numpy")
 
 
@@ -82,7 +82,7 @@ class _Builder:
         if explicit is not None:
             return int(explicit)
         automatic = hasattr(split, "folds") and getattr(split, "validation", None) is None
-        return AUTO_FOLDS if automatic else 1
+        return max(folds for _, folds in AUTO_FOLDS) if automatic else 1
 
     def _tracks(self) -> bool:
         """Whether the run is tracked: as the spec says, else where MLflow is installed."""

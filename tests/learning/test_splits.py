@@ -32,9 +32,10 @@ def counts(assignment: Assignment) -> list[int]:
     ("rows", "options", "parts", "fits"),
     [
         (1000, {"test": 0.2}, [800, 0, 200], 5),
-        (20_000, {"test": 0.2}, [14_400, 1_600, 4_000], 1),
         (12_499, {"test": 0.2}, [9_999, 0, 2_500], 5),
-        (12_500, {"test": 0.2}, [9_000, 1_000, 2_500], 1),
+        (12_500, {"test": 0.2}, [10_000, 0, 2_500], 3),
+        (62_499, {"test": 0.2}, [49_999, 0, 12_500], 3),
+        (62_500, {"test": 0.2}, [45_000, 5_000, 12_500], 1),
         (1000, {"test": 0.2, "validation": 0.1}, [700, 100, 200], 1),
         (1000, {"test": 0.2, "validation": 0.0}, [800, 0, 200], 0),
         (1000, {"test": 0.0, "folds": 3}, [1000, 0, 0], 3),
@@ -184,16 +185,22 @@ def test_parts_from_a_column() -> None:
         parts_from_column(np.array(["train", "x", None]), train="train", validation="v", test="t")
 
 
+def test_there_are_fewer_folds_where_rows_or_groups_do_not_fill_them() -> None:
+    assert [assign(hashes_of(rows), test=0.0).fits for rows in (3, 4, 5, 9)] == [3, 3, 5, 5]
+    groups = {number: np.arange(1_000) % number for number in (2, 4, 7)}
+    assert [assign(hashes_of(1_000), test=0.0, groups=each).fits for each in groups.values()] == [1, 3, 5]
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
         (0, {"test": 0.2}, "there are no rows to divide"),
         (1, {"test": 0.2}, "1 row(s) are too few for a test share of 0.2"),
-        (4, {"test": 0.0}, "4 row(s) to learn from do not fill 5 folds"),
+        (2, {"test": 0.0}, "2 row(s) are too few for a validation share of 0.1"),
         (4, {"test": 0.0, "folds": 10}, "4 row(s) to learn from do not fill 10 folds"),
         (3, {"test": 0.0, "validation": 0.1}, "3 row(s) are too few for a validation share of 0.1"),
         (10, {"test": 0.6, "validation": 0.5}, "leave no rows to learn from"),
-        (9, {"test": 0.2, "groups": np.array([1, 2, 3] * 3)}, "do not fill 5 folds"),
+        (9, {"test": 0.2, "groups": np.array([1, 2, 3] * 3), "folds": 5}, "do not fill 5 folds"),
         (9, {"test": 0.2, "groups": np.zeros(9)}, "too few for a test share of 0.2"),
         (9, {"test": 0.2, "times": np.zeros(9)}, "1 different time(s) in 9 row(s) cannot be cut"),
         (2, {"test": 0.2, "times": np.array([1.0, np.nan])}, "1 row(s) have no time to split by"),
