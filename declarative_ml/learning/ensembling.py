@@ -4,11 +4,12 @@ For classes that is the logarithmic opinion pool (Genest & Zidek, Statistical Sc
 mean of log-odds or logits. It is one multiply-add in any graph, and on small tables it came out level
 with the mean of probabilities, or better, once the blend is calibrated (pooling changes the confidence).
 
-Weights are fitted on out-of-fold margins by maximum a posteriori on the simplex. For classes each member
-is calibrated first, so that a loud one does not drown the others; its scale then becomes part of its
-weight. The prior's centre is equal weights, less for a member whose loss is clearly worse than the best
-one's: about a third at 10 % worse, a hundredth at 45 %. Clearly means beyond one standard error of the
-paired difference, so that few rows leave the weights nearly equal.
+Weights are fitted on out-of-fold margins by maximum a posteriori on the simplex. For classes each member is
+calibrated first, so that a loud one does not drown the others; its scale then becomes part of its weight.
+The prior's centre is equal weights, less for a member whose loss is clearly worse than the best one's:
+about a third at 10 % worse, a hundredth at 45 %, where rows are many. Of fewer, a log loss counts together
+with what they cannot rule out (`_unseen`), so that near 0 no difference is large. Clearly means beyond one
+standard error of the paired difference, so that few rows leave the weights nearly equal.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TOLERATED = 0.1
 NEGLIGIBLE = 0.01
 """Weights up to this become 0: such a member would cost time and add nothing."""
 SMALL = 0.1
-"""Members of a weight up to this have to be worth their share of every answer's time."""
+"""Members of a share up to this, and up to half of an equal one, have to be worth their time."""
 WORTH = 0.001
 """They are, where the loss on held-out rows without them is higher by more than this share."""
 _UNSEEN_ERRORS = 3.0
@@ -50,17 +51,54 @@ def optimized_weights(
     Minimises log loss, or squared error in units of the best member's, plus the prior. Calibrate the
     blend afterwards: the weights sum to 1 and leave its confidence open.
     """
+    shares, scales = _shares(task, truth, margins, weight)
+    return _scaled(shares, scales)
+
+
+def sparse_weights(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray]) -> np.ndarray:
+    """`optimized_weights` with as few members as do: 0 for those whose absence costs next to nothing.
+
+    The member with the least share goes first, and the others are weighed anew, as long as that share is
+    small and the calibrated blend of the others loses at most WORTH of its loss more on the held-out rows
+    than the blend of all. Larger shares stay whatever the rows say: on few of them, taking members away to
+    lower the held-out loss raised the loss on others.
+    """
+    import numpy as np
+
+    shares, scales = _shares(task, truth, margins)
+    loss = _blend_loss(task, truth, margins, _scaled(shares, scales))
+    allowed = loss + WORTH * (loss + _unseen(task, len(truth)))
+    small = min(SMALL, 0.5 / len(margins))
+    while np.count_nonzero(shares) > 1:
+        used = np.flatnonzero(shares)
+        least = used[shares[used].argmin()]
+        if shares[least] > small:
+            break
+        rest = used[used != least]
+        fewer = np.zeros_like(shares)
+        fewer[rest], scales[rest] = _shares(task, truth, [margins[place] for place in rest])
+        if not _blend_loss(task, truth, margins, _scaled(fewer, scales)) <= allowed:
+            break
+        shares = fewer
+    return _scaled(shares, scales)
+
+
+def _shares(
+    task: Task, truth: np.ndarray, margins: Sequence[np.ndarray], weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The share of each member in a blend of calibrated members, and what calibrates it: [members] each."""
     import numpy as np
 
     rows = np.ones(len(truth)) if weight is None else np.asarray(weight, dtype=np.float64)
     if len(margins) == 1 or not rows.sum() > 0:
-        return np.full(len(margins), 1.0 / len(margins))
+        return np.full(len(margins), 1.0 / len(margins)), np.ones(len(margins))
     calibrations = [fit_calibration(task, truth, member, weight) for member in margins]
     stacked = np.stack([own.apply(member) for own, member in zip(calibrations, margins, strict=True)])
     effective = rows.sum() ** 2 / np.square(rows).sum()
     rows = rows / rows.sum()
     losses = np.stack([_row_losses(task, truth, member) for member in stacked])
-    # The best member's log loss, or its squared error: 10 % worse then means 10 % of the log loss or RMSE.
+    # The best member's log loss and what the rows cannot rule out, or its squared error: 10 % worse then
+    # means 10 % of that, or of the RMSE.
     unit = max(float((losses @ rows).min()) * (1.0 if task.is_classification else 2.0), 1e-12)
     centre = _prior_centre(losses / (unit + _unseen(task, effective)), rows, effective)
     strength = PRIOR_STRENGTH / effective
@@ -70,35 +108,14 @@ def optimized_weights(
         objective = _SquaredError(stacked, truth, rows, centre, strength, unit)
     found = _minimise(objective, centre)
     found[found <= NEGLIGIBLE] = 0.0
-    found *= [own.scale for own in calibrations]
-    result: np.ndarray = found / found.sum()
-    return result
+    return found, np.array([own.scale for own in calibrations])
 
 
-def sparse_weights(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray]) -> np.ndarray:
-    """`optimized_weights` with as few members as do: 0 for those whose absence costs next to nothing.
-
-    The member with the least weight goes first, and the others are weighed anew, as long as that weight is
-    at most SMALL and the calibrated blend of the others loses at most the share WORTH more on the held-out
-    rows than the blend of all. Larger weights stay whatever the rows say: on few of them, taking members
-    away to lower the held-out loss raised the loss on others.
-    """
-    import numpy as np
-
-    weights = optimized_weights(task, truth, margins)
-    allowed = (1.0 + WORTH) * _blend_loss(task, truth, margins, weights)
-    while np.count_nonzero(weights) > 1:
-        used = np.flatnonzero(weights)
-        least = used[weights[used].argmin()]
-        rest = used[used != least]
-        if weights[least] > SMALL:
-            break
-        fewer = np.zeros_like(weights)
-        fewer[rest] = optimized_weights(task, truth, [margins[place] for place in rest])
-        if _blend_loss(task, truth, margins, fewer) > allowed:
-            break
-        weights = fewer
-    return weights
+def _scaled(shares: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """The weights of the members as they are, not calibrated."""
+    weights = shares * scales
+    found: np.ndarray = weights / weights.sum()
+    return found
 
 
 def _blend_loss(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray], shares: np.ndarray) -> float:

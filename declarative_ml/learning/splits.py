@@ -65,8 +65,8 @@ def assign(
 
     `test` and `validation` are shares of all rows; with `given`, `validation` is a share of its training
     rows. `folds` wins over `validation`; with neither, there are 5 folds for fewer than 10,000 rows to
-    learn from, 3 for fewer than 50,000, else 10 % of those rows are held out (by time: always 10 % of all
-    rows). `validation=0` means no validation at all.
+    learn from, 3 for fewer than 50,000 (fewer where there are fewer groups), else 10 % of those
+    rows are held out (by time: always 10 % of all rows). `validation=0` means no validation at all.
 
     At random by default; at most one of the following chooses another way:
     `groups` (any values [N]) keeps equal values together; `times` (numbers or datetime64 [N]) takes the
@@ -215,9 +215,12 @@ def _with_validation(
 
 
 def _automatic_folds(divider: Divider, learning: np.ndarray, rows: int) -> int | None:
-    """As many folds as pay for so many rows, or fewer that rows and groups fill; None: a holdout."""
-    wanted = (folds for below, folds in AUTO_FOLDS if rows < below)
-    return next((folds for folds in wanted if _are_full(divider.deal(learning, folds), folds)), None)
+    """As many folds as pay for so many rows, fewer where there are fewer groups; None: a holdout."""
+    wanted = next((folds for below, folds in AUTO_FOLDS if rows < below), None)
+    if wanted is None or rows < wanted:
+        return wanted
+    fewer = range(wanted, 1, -1)
+    return next((folds for folds in fewer if _are_full(divider.deal(learning, folds), folds)), wanted)
 
 
 def _are_full(fold: np.ndarray, folds: int) -> bool:

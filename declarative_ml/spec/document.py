@@ -52,7 +52,8 @@ class Ensemble(Section):
     members: tuple[AnyMember, ...] = Field(min_length=2, description="The models to average")
     weights: Literal["equal", "optimized"] = Field(
         default="optimized",
-        description="equal, or weights fitted on validation predictions and shrunk towards equal",
+        description="equal, or weights fitted on validation predictions and shrunk towards equal, without "
+        "members that add next to nothing",
     )
 
 
@@ -82,7 +83,7 @@ else:
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
-VALIDATION = "Share held out to stop and calibrate; absent: chosen by size (folds if small)"
+VALIDATION = "Share held out to stop and calibrate; absent: chosen by size (folds below 50,000 rows)"
 TEST = "Share of rows kept for the final evaluation; 0 is legal"
 FOLDS = "Cross-validate with this many folds instead"
 

@@ -14,14 +14,14 @@ from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.size import shown
 from declarative_ml.core.task import Task
 from declarative_ml.learning.calibration import fit_calibration
-from declarative_ml.learning.ensembling import blend, optimized_weights
+from declarative_ml.learning.ensembling import WORTH, blend, optimized_weights
 from declarative_ml.steps.cost import Cost
 from declarative_ml.steps.members import held_out_loss
 
 if TYPE_CHECKING:
     import numpy as np
 
-NEEDLESS = "the blend is as good without it"
+NEEDLESS = "it adds next to nothing to the blend"
 """Why a candidate is left out that has no share in the blend."""
 _GROWTH = 1.25
 """A fit on all rows may be larger than one that had a fold held out."""
@@ -66,7 +66,7 @@ def leave_out(
         beside = {name: caps.broken(cost([*chosen, name])) for name in rest} if chosen else dict(alone)
         losses = {name: loss([*chosen, name]) for name in rest if not beside[name]}
         best = min(losses, key=losses.__getitem__, default=None)
-        if best is None or losses[best] >= lowest:
+        if best is None or (1.0 + WORTH) * losses[best] >= lowest:
             break
         chosen.append(best)
         lowest = losses[best]

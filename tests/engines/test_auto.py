@@ -62,7 +62,7 @@ def test_a_candidate_without_weight_is_not_fitted_again(
     status = {step["id"]: step["status"] for step in report.result["steps"]}
     assert status["train.linear.final"] == "run"
     assert status["train.lightgbm.final"] == status["train.mlp.final"] == "skipped"
-    assert "the blend is as good without it" in (report.folder / "report.html").read_text()
+    assert "it adds next to nothing to the blend" in (report.folder / "report.html").read_text()
 
 
 def test_a_candidate_that_fails_is_left_out_and_tried_again_next_time(

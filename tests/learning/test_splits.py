@@ -185,10 +185,9 @@ def test_parts_from_a_column() -> None:
         parts_from_column(np.array(["train", "x", None]), train="train", validation="v", test="t")
 
 
-def test_there_are_fewer_folds_where_rows_or_groups_do_not_fill_them() -> None:
-    assert [assign(hashes_of(rows), test=0.0).fits for rows in (3, 4, 5, 9)] == [3, 3, 5, 5]
+def test_there_are_fewer_folds_where_there_are_fewer_groups() -> None:
     groups = {number: np.arange(1_000) % number for number in (2, 4, 7)}
-    assert [assign(hashes_of(1_000), test=0.0, groups=each).fits for each in groups.values()] == [1, 3, 5]
+    assert [assign(hashes_of(1_000), test=0.0, groups=each).fits for each in groups.values()] == [2, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,8 @@ def test_there_are_fewer_folds_where_rows_or_groups_do_not_fill_them() -> None:
     [
         (0, {"test": 0.2}, "there are no rows to divide"),
         (1, {"test": 0.2}, "1 row(s) are too few for a test share of 0.2"),
-        (2, {"test": 0.0}, "2 row(s) are too few for a validation share of 0.1"),
+        (4, {"test": 0.0}, "4 row(s) to learn from do not fill 5 folds"),
+        (20_000, {"test": 0.2, "groups": np.arange(20_000) % 2}, "10000 row(s) to learn from do not fill 3"),
         (4, {"test": 0.0, "folds": 10}, "4 row(s) to learn from do not fill 10 folds"),
         (3, {"test": 0.0, "validation": 0.1}, "3 row(s) are too few for a validation share of 0.1"),
         (10, {"test": 0.6, "validation": 0.5}, "leave no rows to learn from"),

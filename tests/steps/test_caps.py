@@ -55,7 +55,7 @@ def test_every_other_candidate_has_its_reason() -> None:
     reasons = chosen(Caps(microseconds=25.0))[1]
     assert reasons["network"] == "it takes 90 us a row, and max_latency is 25 us"
     assert reasons["linear"] == "beside trees it would be 30 us a row, and max_latency is 25 us"
-    assert chosen(Caps())[1]["linear"] == "the blend is as good without it"
+    assert chosen(Caps())[1]["linear"] == "it adds next to nothing to the blend"
     assert chosen(Caps(bytes=400_000))[1]["network"] == "it takes 500 kB, and max_size is 400 kB"
 
 
