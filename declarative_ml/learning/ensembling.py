@@ -66,7 +66,7 @@ def sparse_weights(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray])
     import numpy as np
 
     shares, scales = _shares(task, truth, margins)
-    loss = _blend_loss(task, truth, margins, _scaled(shares, scales))
+    loss = blend_loss(task, truth, margins, _scaled(shares, scales))
     allowed = loss + WORTH * (loss + _unseen(task, len(truth)))
     small = min(SMALL, 0.5 / len(margins))
     while np.count_nonzero(shares) > 1:
@@ -76,8 +76,8 @@ def sparse_weights(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray])
             break
         rest = used[used != least]
         fewer = np.zeros_like(shares)
-        fewer[rest], scales[rest] = _shares(task, truth, [margins[place] for place in rest])
-        if not _blend_loss(task, truth, margins, _scaled(fewer, scales)) <= allowed:
+        fewer[rest], _ = _shares(task, truth, [margins[place] for place in rest])
+        if not blend_loss(task, truth, margins, _scaled(fewer, scales)) <= allowed:
             break
         shares = fewer
     return _scaled(shares, scales)
@@ -118,9 +118,9 @@ def _scaled(shares: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return found
 
 
-def _blend_loss(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray], shares: np.ndarray) -> float:
-    """The mean log loss, or the RMSE, of the calibrated blend."""
-    together = blend(task, margins, shares)
+def blend_loss(task: Task, truth: np.ndarray, margins: Sequence[np.ndarray], weights: np.ndarray) -> float:
+    """The mean log loss, or the RMSE, of the calibrated blend of margins [N, width] of each member."""
+    together = blend(task, margins, weights)
     losses = _row_losses(task, truth, fit_calibration(task, truth, together).apply(together))
     mean = float(losses.mean())
     return mean if task.is_classification else math.sqrt(2.0 * mean)

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.size import shown
 from declarative_ml.core.task import Task
-from declarative_ml.learning.calibration import fit_calibration
-from declarative_ml.learning.ensembling import WORTH, blend, optimized_weights
+from declarative_ml.learning.ensembling import WORTH, blend_loss, optimized_weights
 from declarative_ml.steps.cost import Cost
-from declarative_ml.steps.members import held_out_loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,5 +93,4 @@ def blend_loss_of(
 ) -> float:
     """The calibrated loss of the blend of the candidates `names`, from their margins on held-out rows."""
     own = [margins[name] for name in names]
-    together = blend(task, own, optimized_weights(task, truth, own))
-    return held_out_loss(task, truth, fit_calibration(task, truth, together).apply(together))
+    return blend_loss(task, truth, own, optimized_weights(task, truth, own))

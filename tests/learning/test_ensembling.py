@@ -95,6 +95,14 @@ def test_a_small_share_that_is_worth_it_stays(task: Task) -> None:
     np.testing.assert_array_equal(sparse_weights(task, truth, members), dense)
 
 
+def test_the_smaller_share_of_two_that_is_worth_it_stays_as_it_is() -> None:
+    truth, (honest, noise) = members_of(BINARY, 4_000, (0.0, 1.0))
+    off = 0.8 * (noise - honest)
+    members = [3.0 * (honest + off), honest - 25.0 * off]
+    dense = optimized_weights(BINARY, truth, members)
+    np.testing.assert_array_equal(sparse_weights(BINARY, truth, members), dense)
+
+
 @pytest.mark.parametrize("task", [BINARY, MULTI])
 def test_where_all_rows_are_told_right_the_surest_member_does_not_take_all(task: Task) -> None:
     truth, _ = members_of(task, 200, ())
