@@ -7,6 +7,7 @@ before training took, on this machine and this table, so no number of seconds is
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,19 +16,25 @@ from typing import Protocol
 
 from declarative_ml.graph.plan import Step
 
-_AFTER = 5.0
+_AFTER = 2.5
+"""Seconds for what follows training always: the graph, its scores, a try of the bundle, the report."""
+_ALSO_AFTER = {"explain": 1.5, "track": 1.5, "convert": 6.0}
+"""Seconds for these kinds of steps, where the plan has them. A converter has a process of its own, which
+first imports it."""
 _AFTER_PER_BEFORE = 1.2
-"""Seconds for what follows training: fixed, and for each second that the steps before training took."""
+"""Seconds for what follows training, for each second that the steps before training took."""
 _PLOTS_AND_TRACKING = 5.0
 """Seconds for what follows the values of an explanation: plots, the bundle, a try of it, report, tracking."""
-_CONVERSION = 6.0
-"""Seconds to convert to a format, in a process that first has to import the converter."""
 _START = 0.5
 """Seconds from the start of a command to its first step, on the machine that the fixed seconds are for."""
 _SLOWEST = 3.0
 _BEFORE_TRAINING = frozenset({"acquire", "sql", "split", "profile", "prepare"})
 _MOST_AFTER = 0.5
 """Of the whole time."""
+_FIT = 0.7
+"""A fit of one candidate with a fold held out, in times of what preparing the rows took. That is next to
+nothing for tables of numbers, and says how long texts take."""
+_FOLD = re.compile(r"train\.(.+)\.fold(\d+)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,9 @@ class Timer(Protocol):
     def end(self, step: Step, seconds: float, *, skipped: bool = False) -> None:
         """A step is over (or was cached), and took so long."""
 
+    def spares(self, step: Step) -> str | None:
+        """Why a step that would begin now is better not done; None: it is."""
+
 
 class Clock:
     """Deadlines for the steps of one run, in seconds of `time.monotonic`. Safe to use from many threads."""
@@ -64,14 +74,19 @@ class Clock:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._before = 0.0
+        self._preparing: float | None = None
+        self._folds: int | None = None
         steps = list(steps)
+        self._candidates = {found[1] for step in steps if (found := _FOLD.fullmatch(step.id))}
         self._efforts = {step.id: step.effort for step in steps if step.effort}
-        self._converting = _CONVERSION * sum(step.kind == "convert" for step in steps) / jobs
+        converting = _ALSO_AFTER["convert"] * sum(step.kind == "convert" for step in steps) / jobs
+        kinds = {step.kind for step in steps} - {"convert"}
+        self._after = _AFTER + converting + sum(_ALSO_AFTER.get(kind, 0.0) for kind in kinds)
 
     @property
     def training_ends(self) -> float:
         """When the last fit should be done."""
-        fixed = (_AFTER + self._converting) * self._slowness
+        fixed = self._after * self._slowness
         after = min(_MOST_AFTER * self._seconds, fixed + _AFTER_PER_BEFORE * self._before)
         return self.deadline - after
 
@@ -90,7 +105,7 @@ class Clock:
                 share = self._jobs * own / max(own, everything)
                 if step.kind == "trial":
                     # One search has the time of its trials together, once: what follows waits for it.
-                    share = sum(self._efforts[name] for name in self._group(step)) / max(own, everything)
+                    share = sum(self._efforts[name] for name in self._group(step.id)) / max(own, everything)
                 return begun + max(0.0, self.training_ends - begun) * min(1.0, share)
 
         return deadline
@@ -99,14 +114,42 @@ class Clock:
         """A step is over (or was cached), and took so long. One that had nothing to do leaves its time to
         the other fits of its candidate."""
         with self._lock:
-            effort = self._efforts.pop(step.id, 0.0)
-            others = self._group(step)
-            if skipped:
-                self._efforts |= {name: self._efforts[name] + effort / len(others) for name in others}
+            self._leave(step.id, to_others=skipped)
             if step.kind in _BEFORE_TRAINING:
                 self._before += seconds
+            if step.kind == "prepare":
+                self._preparing = seconds
 
-    def _group(self, step: Step) -> list[str]:
+    def spares(self, step: Step) -> str | None:
+        """See Timer.spares. Where every fold of every candidate is more than the time is enough for, whole
+        fits of few folds say more than the first rounds of many."""
+        found = _FOLD.fullmatch(step.id)
+        if found is None or self._preparing is None:
+            return None
+        with self._lock:
+            if self._folds is None:
+                self._folds = self._folds_in_time(self._preparing)
+                for name in list(self._efforts):
+                    fold = _FOLD.fullmatch(name)
+                    if fold and int(fold[2]) >= self._folds:
+                        self._leave(name, to_others=True)
+            folds = self._folds
+        if int(found[2]) < folds:
+            return None
+        return f"the time is short: {folds} fold{'s' if folds > 1 else ''} held out"
+
+    def _folds_in_time(self, preparing: float) -> int:
+        """How many folds there is time for, when the first fit begins; the refits are as half a fold."""
+        room = self._jobs * (self.training_ends - time.monotonic())
+        return max(1, int(room / max(_FIT * preparing * len(self._candidates), 1e-9) - 0.5))
+
+    def _leave(self, name: str, *, to_others: bool) -> None:
+        """A step needs no more time."""
+        effort = self._efforts.pop(name, 0.0)
+        others = self._group(name) if to_others else []
+        self._efforts |= {other: self._efforts[other] + effort / len(others) for other in others}
+
+    def _group(self, step: str) -> list[str]:
         """The steps of the same candidate, or of the same search, that are not over."""
-        group = step.id.rpartition(".")[0]
+        group = step.rpartition(".")[0]
         return [name for name in self._efforts if name.rpartition(".")[0] == group]

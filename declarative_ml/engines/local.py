@@ -229,8 +229,11 @@ class Runner:
         if SKIPPED_FOR in context.pinned:
             write_json(context.out / SKIPPED, {"reason": context.pinned[SKIPPED_FOR]})
             return False
-        if step.optional and context.is_late:
-            write_json(context.out / SKIPPED, {"reason": "the time is up"})
+        spared = None if self.timer is None else self.timer.spares(step)
+        if spared is None and step.optional and context.is_late:
+            spared = "the time is up"
+        if spared is not None:
+            write_json(context.out / SKIPPED, {"reason": spared})
             context.cut_short()
             return False
         try:

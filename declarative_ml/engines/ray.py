@@ -101,7 +101,7 @@ class RayRunner(Runner):
         if action is not None:
             return self.report_hit(step, action)
         watch = _Watch(self, step)
-        order = self._order(step, inputs, done, fresh) | {"left": watch.left()}
+        order = self._order(step, inputs, done, fresh) | {"left": watch.left(), "spared": self._spared(step)}
         calling = self._task.options(
             name=f"dml:{step.id}", num_cpus=self._processors if step.kind in _WIDE else 1
         )
@@ -157,6 +157,9 @@ class RayRunner(Runner):
             raise self._lost(step, why, hint) from error
         watch.look(self._board)
         return reply
+
+    def _spared(self, step: Step) -> str | None:
+        return None if self.timer is None else self.timer.spares(step)
 
     def _lost(self, step: Step, why: str, hint: str) -> DmlError:
         self.listener(Event(step.id, "failed", step.title, message=why))

@@ -68,8 +68,9 @@ Tell = Callable[[list[dict[str, Any]]], float | None]
 class Link:
     """The worker's end: a listener and a timer that talk to the run over the board."""
 
-    def __init__(self, tell: Tell, left: float | None) -> None:
+    def __init__(self, tell: Tell, left: float | None, spared: str | None = None) -> None:
         self._tell = tell
+        self._spared = spared
         self._deadline = time.monotonic() + (left or 0.0)
         self._events: list[dict[str, Any]] = []
         self._lock, self._talking, self._over = threading.Lock(), threading.Lock(), threading.Event()
@@ -98,6 +99,10 @@ class Link:
 
     def end(self, step: Step, seconds: float, *, skipped: bool = False) -> None:
         """The run keeps the time of the steps."""
+
+    def spares(self, step: Step) -> str | None:
+        """What the run said of it."""
+        return self._spared
 
     def rest(self) -> list[dict[str, Any]]:
         """What the run has not heard."""
@@ -134,7 +139,7 @@ def do_step(plan: str, step_id: str, order: Mapping[str, Any], board: Any) -> di
 def perform(plan: str, step_id: str, order: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Do one step of a plan and return its action, or its error; an error of a step is no failure of Ray's,
     which would try again."""
-    link = Link(tell, order["left"])
+    link = Link(tell, order["left"], order["spared"])
     step = Plan.model_validate_json(plan)[step_id]
     try:
         with link:

@@ -68,7 +68,7 @@ class Date(Feature):
 
     def layout(self, name: str, state: State) -> Layout:
         """Columns are called `name.part`; circular ones end in `.sin` and `.cos`."""
-        scaled = [f"{name}.days"] if "days" in state["parts"] else []
+        scaled = [f"{name}.days"] if state["parts"] else []
         scaled += [f"{name}.{part}.{curve}" for part in _circular(state) for curve in ("sin", "cos")]
         scaled += [f"{name}.missing"] if state["indicator"] else []
         return Layout(raw=tuple(f"{name}.{part}" for part in state["parts"]), scaled=tuple(scaled))
@@ -83,7 +83,7 @@ class Date(Feature):
         column = {part: parts[:, index] for index, part in enumerate(PARTS)}
         raw = [np.where(valid, column[part], np.nan) for part in state["parts"]]
         scaled = []
-        if "days" in state["parts"]:
+        if state["parts"]:
             standard = (column["days"] - state["centre"]) / state["unit"]
             scaled.append(np.where(valid, np.clip(standard, -_CLIP, _CLIP), 0.0))
         for part in _circular(state):
@@ -99,27 +99,31 @@ class Date(Feature):
         from declarative_ml.features.date_graph import DateGraph
 
         date = DateGraph(graph, tensor)
-        raw = [
-            date.or_else(date.days_since(0) if part == "days" else date.part(part), math.nan)
-            for part in state["parts"]
-        ]
-        scaled = self._standard_days(graph, date, state) if "days" in state["parts"] else []
-        for part in _circular(state):
-            turn = graph.constant([[2 * math.pi / _PERIODS[part]]], "float32")
-            angle = graph.add("Mul", [graph.cast(date.part(part), "float32"), turn])
-            scaled += [date.or_else(graph.add(curve, [angle]), 0.0) for curve in ("Sin", "Cos")]
+        raw = scaled = None
+        if state["parts"]:
+            raw = date.or_else(graph.cast(date.parts(state["parts"]), "float32"), math.nan)
+            scaled = date.or_else(self._scaled(graph, date, state), 0.0)
         if state["indicator"]:
-            scaled.append(graph.cast(graph.add("Not", [date.valid]), "float32"))
-        return EncodedNames(
-            raw=graph.concat(raw) if raw else None, scaled=graph.concat(scaled) if scaled else None
-        )
+            missing = graph.cast(graph.add("Not", [date.valid]), "float32")
+            scaled = graph.concat([scaled, missing]) if scaled else missing
+        return EncodedNames(raw=raw, scaled=scaled)
 
     @staticmethod
-    def _standard_days(graph: OnnxGraph, date: DateGraph, state: State) -> list[str]:
-        unit = graph.constant([[state["unit"]]], "float64")
-        standard = graph.cast(graph.add("Div", [date.days_since(state["centre"]), unit]), "float32")
+    def _scaled(graph: OnnxGraph, date: DateGraph, state: State) -> str:
+        """The standardised days, without which no part varies, and the points on the circles."""
+        circular = _circular(state)
+        centres = [[float(state["centre"]), *(0.0 for _ in circular)]]
+        units = [[state["unit"], *(_PERIODS[part] / (2 * math.pi) for part in circular)]]
+        parts = graph.add("Sub", [date.parts(["days", *circular]), graph.constant(centres, "float64")])
+        numbers = graph.cast(graph.add("Div", [parts, graph.constant(units, "float64")]), "float32")
         ends = [graph.constant(end, "float32") for end in (-_CLIP, _CLIP)]
-        return [date.or_else(graph.add("Clip", [standard, *ends]), 0.0)]
+        days = graph.add("Clip", [graph.take(numbers, [0]) if circular else numbers, *ends])
+        if not circular:
+            return days
+        places = range(1, len(circular) + 1)
+        angles = graph.take(numbers, places)
+        table = graph.concat([days, graph.add("Sin", [angles]), graph.add("Cos", [angles])])
+        return graph.take(table, [0, *(at for place in places for at in (place, place + len(circular)))])
 
     def field(self, state: State) -> dict[str, Any]:
         """See Feature.field."""

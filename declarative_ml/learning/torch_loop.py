@@ -16,9 +16,8 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +27,7 @@ from declarative_ml.core.errors import StepFailed
 from declarative_ml.core.faults import fault_point
 from declarative_ml.core.optional import require
 from declarative_ml.learning.rank import ALONE, Rank
+from declarative_ml.learning.row_order import epoch_pools, mix, stretches_of
 from declarative_ml.learning.torch_optimizer import Optimizer
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 _SEAL_BYTES = 32
 """A checkpoint begins with a hash over its configuration and content: a foreign or torn one is ignored."""
 
-STRETCHES = 64
-"""Of a pool of rows that are shuffled together."""
-
 PROGRESS_SECONDS = 0.5
 """Within a long epoch, progress is reported (and may interrupt) this often."""
 
 
 CHECKPOINT_SECONDS = 2.0
 """The least time between two checkpoints."""
+
+LOOK = 20
+"""Batches after which a run looks how long its epochs take."""
 
 
 class Learner(Protocol):
@@ -106,6 +106,8 @@ class Trained:
     curve: list[dict[str, float]]
     stopped_after: int | None = None
     """The batches after which the run was ended from outside; None: it came to its own end."""
+    horizon: int | None = None
+    """The epochs that the run was shortened to; None: those of the settings."""
 
 
 @dataclass
@@ -139,6 +141,7 @@ def train_network(
     identity: str,
     progress: Callable[[float, str], None],
     ends_after: Callable[[int], bool] = lambda batches: False,
+    shorten: Callable[[float, int], int | None] = lambda seconds, done: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     rank: Rank = ALONE,
 ) -> Trained:
@@ -147,7 +150,9 @@ def train_network(
     `identity` names what the settings do not: the network and its data. `checkpoint_seconds` is the
     least time between two checkpoints; 0 writes one after every batch. `ends_after` is asked after each
     batch, with the number of batches so far: where it says so the epoch ends where it is, and the run with
-    it. Whatever `progress` raises goes through, after a checkpoint of the position reached.
+    it. `shorten` is asked once, after LOOK batches, with the seconds that an epoch takes and the epochs that
+    are over: what it answers is the horizon from there on, so that the learning rate comes to its end before
+    the time does. Whatever `progress` raises goes through, after a checkpoint of the position reached.
 
     With a `rank` among several every one of them calls this alike, each with the whole learner: they move
     through the same batches together. The first saves, and its `ends_after` counts.
@@ -155,7 +160,7 @@ def train_network(
     torch = require("torch", "torch")
     torch.set_num_threads(settings.threads)
     run = _Run(learner, settings, scratch / "checkpoint.pt", identity, progress, checkpoint_seconds)
-    run.rank, run.ends_after = rank, ends_after
+    run.rank, run.ends_after, run.shorten = rank, ends_after, shorten
     run.resume()
     while not run.position.done:
         run.epoch()
@@ -182,12 +187,15 @@ class _Run:
         )
         self.position = _Position()
         self.ends_after: Callable[[int], bool] = lambda batches: False
+        self.shorten: Callable[[float, int], int | None] = lambda seconds, done: None
+        self.shortened: int | None = None
+        self.begun = 0.0
         self.rank = ALONE
         self.stopped_after: int | None = None
         self.optimizer = Optimizer(learner.parameters, learner.decayed, settings.weight_decay)
         self.average = self.optimizer.weights.clone()
         self.best = self.average.clone()
-        self.generator = torch.Generator().manual_seed(_mix(settings.seed, 0, 1))
+        self.generator = torch.Generator().manual_seed(mix(settings.seed, 0, 1))
         self.saved_at = self.reported_at = time.monotonic()
 
     def epoch(self) -> None:
@@ -198,6 +206,7 @@ class _Run:
         for rows in stretches_of(pools, cuts):
             batches = position.epoch * settings.steps + position.batch + 1
             loss, ends = self._step(rows, batches)
+            self._look(batches)
             position.loss_sum += loss * len(rows)
             position.batch += 1
             if ends:
@@ -217,9 +226,23 @@ class _Run:
         loss = self.learner.loss(rows, self.generator, self.rank)
         loss.backward()
         whole_loss, ends = self._together(float(loss.detach()), batches)
-        self.optimizer.step(learning_rate_at(done / settings.horizon, settings.learning_rate))
+        horizon = self.shortened or settings.horizon
+        self.optimizer.step(learning_rate_at(done / horizon, settings.learning_rate))
         self._update_average()
         return whole_loss, ends
+
+    def _look(self, batches: int) -> None:
+        """Ask whether the run has to be shorter. What the first batch costs once does not count."""
+        if batches == 1:
+            self.begun = time.monotonic()
+        elif batches == LOOK:
+            seconds = (time.monotonic() - self.begun) / (LOOK - 1) * self.settings.steps
+            self.shortened = self.shorten(seconds, self.position.epoch)
+
+    @property
+    def epochs(self) -> int:
+        """Stop after this many."""
+        return self.shortened or self.settings.epochs
 
     def _together(self, loss: float, batches: int) -> tuple[float, bool]:
         """Add up the ranks' gradients and losses; the first rank says whether the run ends."""
@@ -258,7 +281,7 @@ class _Run:
             position.best_epoch = position.epoch
             self.best = self.average.clone()
         waited = position.epoch - position.best_epoch
-        whole = position.epoch >= settings.epochs or waited >= settings.patience
+        whole = position.epoch >= self.epochs or waited >= settings.patience
         if whole:
             self.stopped_after = None
         position.done = whole or self.stopped_after is not None
@@ -285,8 +308,8 @@ class _Run:
             self._report(self._message())
 
     def _report(self, message: str) -> None:
-        position, settings = self.position, self.settings
-        done = (position.epoch + position.batch / settings.steps) / settings.epochs
+        position = self.position
+        done = (position.epoch + position.batch / self.settings.steps) / self.epochs
         self.reported_at = time.monotonic()
         try:
             self.progress(1.0 if position.done else min(1.0, done), message)
@@ -297,7 +320,7 @@ class _Run:
     def _message(self) -> str:
         position = self.position
         number = position.epoch + (1 if position.batch else 0)
-        parts = [f"epoch {number}/{self.settings.epochs}"]
+        parts = [f"epoch {number}/{self.epochs}"]
         if position.curve:
             parts.append(f"loss {position.curve[-1]['train']:.3f}")
             if "validation" in position.curve[-1]:
@@ -307,18 +330,19 @@ class _Run:
     def result(self) -> Trained:
         """The best weights as arrays."""
         weights = {name: tensor.numpy() for name, tensor in self.optimizer.views(self.best).items()}
-        return Trained(weights, self.position.best_epoch, self.position.curve, self.stopped_after)
+        position = self.position
+        return Trained(weights, position.best_epoch, position.curve, self.stopped_after, self.shortened)
 
     def _save_if_due(self) -> None:
         if time.monotonic() - self.saved_at >= self.checkpoint_seconds:
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint, atomically. What the deadline has cut is no place to go on from: the
-        checkpoint before it is, for a run with more time."""
+        """Write the checkpoint, atomically. What a deadline has cut or shortened is no place to go on from:
+        the checkpoint before it is, for a run with more time."""
         import torch
 
-        if self.stopped_after is not None or not self.rank.is_first:
+        if self.stopped_after is not None or self.shortened is not None or not self.rank.is_first:
             return
         content = {
             "position": asdict(self.position),
@@ -349,46 +373,3 @@ class _Run:
 
     def _seal(self, payload: bytes) -> bytes:
         return hashlib.sha256(self.fingerprint.encode() + payload).digest()
-
-
-def epoch_order(rows: int, seed: int, epoch: int, pool: int = 0) -> torch.Tensor:
-    """The order in which `epoch` visits the rows: a permutation that these numbers alone decide."""
-    import torch
-
-    return torch.cat(list(epoch_pools(rows, seed, epoch, pool)))
-
-
-def epoch_pools(rows: int, seed: int, epoch: int, pool: int = 0) -> Iterator[torch.Tensor]:
-    """The same, drawn as far as it is asked for.
-
-    With `pool`, the rows of STRETCHES stretches are visited before any other's; see Settings.pool.
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(_mix(seed, epoch, 0))
-    if not pool or rows <= pool:
-        yield torch.randperm(rows, generator=generator)
-        return
-    length = pool // STRETCHES
-    stretches = torch.randperm(-(-rows // length), generator=generator)
-    for chosen in stretches.split(STRETCHES):
-        places = (chosen[:, None] * length + torch.arange(length)).flatten()
-        places = places[places < rows]
-        yield places[torch.randperm(len(places), generator=generator)]
-
-
-def stretches_of(pools: Iterator[torch.Tensor], cuts: Sequence[int]) -> Iterator[torch.Tensor]:
-    """What lies between each two of the ascending `cuts` when the pools are joined."""
-    import torch
-
-    held, before = torch.zeros(0, dtype=torch.int64), 0
-    for start, end in pairwise(cuts):
-        while before + len(held) < end:
-            done = min(max(start - before, 0), len(held))
-            held, before = torch.cat([held[done:], next(pools)]), before + done
-        yield held[start - before : end - before]
-
-
-def _mix(seed: int, number: int, purpose: int) -> int:
-    """One 63-bit seed from three numbers, so that neighbouring seeds share no stream."""
-    return int(digest_json([seed, number, purpose])[:15], 16)

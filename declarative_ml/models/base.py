@@ -50,8 +50,13 @@ class FitContext:
     deadline: Callable[[], float] | None = None
     """When to stop with the best so far, in seconds of `time.monotonic`; it may move. At least one round
     is done."""
+    hurries: bool = False
+    """Whether larger steps may be taken where the deadline leaves few: what is wanted is the best fit, not to
+    know how good its options are."""
     stop_after: int | None = None
     """Set to repeat a fit that a deadline ended: what `Fitted.stopped_after` was. No clock is looked at."""
+    hurried: float | None = None
+    """Set to repeat a fit that a deadline hurried: what `Fitted.hurried` was. No clock is looked at."""
     processes: int = 1
     """How many train together, for models that are `parallel`: the same model but for rounding."""
     memory: int | None = None
@@ -62,11 +67,16 @@ class FitContext:
     fall when only this column grows, -1 where it must never rise. Only for models that are `monotone`, and
     never for several classes."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the fit does again what a deadline once made of it."""
+        return self.stop_after is not None or self.hurried is not None
+
     def ends_after(self, done: int) -> bool:
         """Whether the fit ends where it is. `done` counts from 1 the places where it can end, whatever lies
         between them: rounds, trees, batches, iterations. Equal fits come to equal places."""
-        if self.stop_after is not None:
-            return done >= self.stop_after
+        if self.repeats:
+            return self.stop_after is not None and done >= self.stop_after
         return self.deadline is not None and time.monotonic() >= self.deadline()
 
 
@@ -80,6 +90,8 @@ class Fitted:
     """The learning curve: one dict a round or epoch, keys "step", "train" and "validation" (the loss)."""
     stopped_after: int | None = None
     """Where the deadline ended it, as `FitContext.ends_after` counts; None: it came to its own end."""
+    hurried: float | None = None
+    """The learning rate that the deadline asked for, where it is not the fit's own."""
 
     @property
     def cut(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, State, Work
+from declarative_ml.models.boosting import LARGEST_RATE, Boosting, boosted_refit
 from declarative_ml.models.lightgbm_import import import_lightgbm
 from declarative_ml.models.tree_columns import TreeModel, TreeRows, place_and_scale, require_columns
 from declarative_ml.models.tree_graph import Tree, parse_trees
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
     from declarative_ml.learning.task import Task
 
 _OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "number": "regression"}
-
-# A round is better when it lowers the validation loss by this share of the first round's loss. Squared
-# error falls much further below its start than log loss does, which creeps on long after it matters.
-_ENOUGH = {"binary": 1e-4, "multiclass": 1e-4, "number": 2e-5}
 
 _VALUES_PER_THREAD = 500_000
 """Values (rows x columns) that keep a thread busy. With fewer, threads wait for each other more than they
@@ -41,10 +39,8 @@ _MATRIX_VALUES = 1 << 24
 _BLOCK_ROWS = 16_384
 _LEAST_CHANCE = 1e-15
 """Probabilities below it count as it."""
-_WAY, _LARGEST_RATE = 8.0, 0.3
+_WAY = 8.0
 """So far, in rounds times the learning rate, few rounds should come."""
-_TRAIN_LOSS_EVERY = 25
-"""The training loss is for the curve only: measuring it after every round costs a tenth of the fit."""
 
 
 class LightGBM(TreeModel):
@@ -119,17 +115,20 @@ class LightGBM(TreeModel):
         require_columns(train.layout, "lightgbm")
         seen, state = self.learn_rows(train, context.task)
         boosting = _Boosting(self._parameters(seen, context), seen, context.task, state)
+        own_steps = self.learning_rate is None
         if context.work is not None:
-            boosting.run(context.work["rounds"], context)
+            boosting.run(context.work["rounds"], context, own_steps=own_steps)
             return boosting.fitted({**context.work, "rounds": boosting.best})
         rows = len(train)
         most = self._most_rounds(rows, context.task)
         if validation is None:
-            boosting.run(min(self.rounds or round(5.0 / boosting.learning_rate), most), context)
+            most = min(self.rounds or round(5.0 / boosting.learning_rate), most)
+            boosting.run(most, context, own_steps=own_steps)
         else:
             boosting.watch(self.rows(validation, state))
-            boosting.run(min(self.rounds or 2000, most), context, patience=self.early_stopping)
-        return boosting.fitted({"rounds": boosting.best, "fit_rows": rows})
+            most = min(self.rounds or 2000, most)
+            boosting.run(most, context, self.early_stopping, own_steps=own_steps)
+        return boosting.fitted({**boosting.work(), "fit_rows": rows})
 
     def _parameters(self, train: TreeRows, context: FitContext) -> dict[str, Any]:
         """LightGBM's parameters. A refit uses those of the fit that chose its work."""
@@ -164,12 +163,19 @@ class LightGBM(TreeModel):
         """See TreeModel.forest."""
         return parse_trees(_text(state))
 
+    def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
+        """See Model.refit_work."""
+        return {
+            **boosted_refit(works),
+            "fit_rows": round(statistics.median(work["fit_rows"] for work in works)),
+        }
+
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""
         found = _options_by_rows(rows, task)
         if self.total_leaves is not None:
             steps = _WAY / self._most_rounds(rows, task)
-            found["learning_rate"] = max(found["learning_rate"], min(_LARGEST_RATE, steps))
+            found["learning_rate"] = max(found["learning_rate"], min(LARGEST_RATE, steps))
         return found
 
     def _most_rounds(self, rows: int, task: Task) -> int:
@@ -216,16 +222,16 @@ def _constraints(rows: TreeRows, monotone: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-class _Boosting:
-    """A booster at work: rounds, losses and the best round so far."""
+class _Boosting(Boosting):
+    """A booster of LightGBM at work."""
 
     def __init__(self, parameters: dict[str, Any], train: TreeRows, task: Task, learned: State) -> None:
+        super().__init__(task.type, parameters["learning_rate"])
         self._library = import_lightgbm()
         self._task = task
         self._learned = learned
         self._offset, self._scale = place_and_scale(train.data, task)
         self._parameters = parameters
-        self.learning_rate: float = parameters["learning_rate"]
         self._data = self._library.Dataset(
             binned_from(train),
             self._target(train.data),
@@ -235,9 +241,6 @@ class _Boosting:
         )
         self._booster = self._library.Booster(parameters, self._data)
         self._watching = False
-        self.best = 0
-        self.stopped_after: int | None = None
-        self.curve: list[dict[str, float]] = []
 
     def _target(self, data: Dataset) -> np.ndarray:
         """The target as LightGBM sees it, float64 [N]."""
@@ -257,26 +260,12 @@ class _Boosting:
         self._booster.add_valid(data, "validation")
         self._watching = True
 
-    def run(self, rounds: int, context: FitContext, patience: int | None = None) -> None:
-        """Boost for `rounds`, or until `patience` rounds brought no lower validation loss."""
-        lowest, enough = float("inf"), 0.0
-        for done in range(1, rounds + 1):
-            finished = self._booster.update()
-            losses = self._losses(train=done % _TRAIN_LOSS_EVERY == 1)
-            if losses:
-                self.curve.append({"step": float(done), **losses})
-            if patience is None:
-                self.best = done
-            elif losses["validation"] < lowest - enough:
-                lowest, self.best = losses["validation"], done
-            if done == 1:
-                enough = _ENOUGH[context.task.type] * lowest
-            context.progress(done / rounds, self._message(done, rounds))
-            if finished or (patience is not None and done - self.best >= patience):
-                break
-            if done < rounds and context.ends_after(done):
-                self.stopped_after = done
-                break
+    def _update(self, done: int) -> bool:
+        finished: bool = self._booster.update()
+        return finished
+
+    def _step_by(self, learning_rate: float) -> None:
+        self._booster.reset_parameter({"learning_rate": learning_rate})
 
     def _losses(self, *, train: bool) -> dict[str, float]:
         losses = {"train": float(self._booster.eval_train(self._loss)[0][2])} if train else {}
@@ -302,10 +291,6 @@ class _Boosting:
             losses = -np.log(np.maximum(chance, _LEAST_CHANCE))
         return "loss", float(np.average(losses, weights=data.get_weight())), False
 
-    def _message(self, done: int, rounds: int) -> str:
-        last = self.curve[-1]
-        return f"round {done}/{rounds} · loss {last.get('validation', last.get('train', 0.0)):.4f}"
-
     def fitted(self, work: Work) -> Fitted:
         """The model up to its best round."""
         import numpy as np
@@ -319,7 +304,7 @@ class _Boosting:
             "offset": np.array(self._offset),
             "scale": np.array(self._scale),
         }
-        return Fitted(state, work, self.curve, self.stopped_after)
+        return Fitted(state, work, self.curve, self.stopped_after, self.hurried)
 
 
 def binned_from(found: TreeRows) -> Any:

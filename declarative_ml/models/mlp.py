@@ -20,7 +20,7 @@ from declarative_ml.learning.dataset import Dataset, Layout
 from declarative_ml.learning.space import Span
 from declarative_ml.learning.task import Task
 from declarative_ml.models.activation import Activation
-from declarative_ml.models.base import FitContext, Fitted, Model, State
+from declarative_ml.models.base import FitContext, Fitted, Model, State, Work
 from declarative_ml.models.mlp_sharing import Sharing
 
 if TYPE_CHECKING:
@@ -120,7 +120,13 @@ class MLP(Model):
         settings = self._settings(rows, len(train), context, batch_size, pool)
         fit = fit_alone if context.processes == 1 else fit_together
         fitted = fit(self._design(rows), settings, train, None if context.work else validation, context)
-        return replace(fitted, work={**fitted.work, "fit_rows": rows})
+        return replace(fitted, work={**work, **fitted.work, "fit_rows": rows})
+
+    def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
+        """See Model.refit_work. Folds that the clock made shorter count where they are the most."""
+        shorter = [work for work in works if "horizon" in work]
+        others = [work for work in works if "horizon" not in work]
+        return super().refit_work(shorter if len(shorter) > len(others) else others, fit_rows, refit_rows)
 
     def _design(self, rows: int) -> Design:
         from declarative_ml.models.mlp_network import Design
@@ -140,12 +146,13 @@ class MLP(Model):
     ) -> Settings:
         from declarative_ml.learning.torch_loop import Settings
 
-        horizon = self.epochs or default_epochs(fit_rows, context.task)
+        work = context.work or {}
+        horizon = work.get("horizon") or self.epochs or default_epochs(fit_rows, context.task)
         return Settings(
             rows=rows,
             batch_size=batch_size,
             pool=pool,
-            epochs=(context.work or {}).get("epochs", horizon),
+            epochs=work.get("epochs", horizon),
             horizon=horizon,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from declarative_ml.models.base import FitContext, Fitted, load_state, save_stat
 from declarative_ml.models.mlp_network import Design, Network
 
 JOB, STATE, TRAINED = "job.json", "state.npz", "trained.json"
+_LEARNING = 0.85
+"""Of the time of an epoch; the rest is validation."""
 
 
 class Job(Section):
@@ -49,7 +52,7 @@ class Job(Section):
 def fit_alone(
     design: Design, settings: Settings, train: Dataset, validation: Dataset | None, context: FitContext
 ) -> Fitted:
-    """Fit in this process; the work holds `epochs` alone."""
+    """Fit in this process; the work holds `epochs`, and the `horizon` where the clock made it shorter."""
     network = Network(
         design, context.task, context.seed, train, validation, pool=settings.pool, memory=context.memory
     )
@@ -60,8 +63,25 @@ def fit_alone(
         identity=digest_json(network.identity),
         progress=context.progress,
         ends_after=context.ends_after,
+        shorten=lambda seconds, done: _epochs_for(context, settings.horizon, seconds, done),
     )
-    return Fitted(network.state(trained), {"epochs": trained.epochs}, trained.curve, trained.stopped_after)
+    work = {"epochs": trained.epochs}
+    hurried = None
+    if trained.horizon is not None:
+        work["horizon"] = trained.horizon
+        hurried = float(trained.horizon)
+    return Fitted(network.state(trained), work, trained.curve, trained.stopped_after, hurried)
+
+
+def _epochs_for(context: FitContext, wanted: int, seconds: float, done: int) -> int | None:
+    """After how many epochs to end, at so many seconds each, with `done` of them over; None: as wanted. A
+    repetition looks at no clock."""
+    if context.repeats:
+        return None if context.hurried is None else round(context.hurried)
+    if context.work is not None or not context.hurries or context.deadline is None:
+        return None
+    possible = done + _LEARNING * (context.deadline() - time.monotonic()) / seconds
+    return max(done + 1, int(possible)) if possible < wanted else None
 
 
 def fit_together(

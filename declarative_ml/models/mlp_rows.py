@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from declarative_ml.learning.dataset import Dataset, Layout
-from declarative_ml.learning.torch_loop import STRETCHES
+from declarative_ml.learning.row_order import STRETCHES
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ class Rows:
     """Scaled, codes (offset into the table), target and weight (mean 1) of rows, as tensors.
 
     Rows beyond one pool are read in stretches. `take` must then be asked for the rows of one pool after
-    those of another, as `torch_loop.epoch_order` orders them.
+    those of another, as `row_order.epoch_order` orders them.
     """
 
     def __init__(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from declarative_ml.learning.space import Span
 from declarative_ml.models.base import FitContext, Fitted, State, Work
+from declarative_ml.models.boosting import Boosting, boosted_refit
 from declarative_ml.models.tree_columns import (
     TreeModel,
     TreeRows,
@@ -35,12 +35,8 @@ _OBJECTIVES = {
 }
 _NO_MARGIN = {"binary": 0.5, "multiclass": 0.0, "number": 0.0}
 """The `base_score` that adds nothing: boosting starts from a margin that is kept beside the trees."""
-_ENOUGH = {"binary": 1e-4, "multiclass": 1e-4, "number": 2e-5}
-"""A round is better when it lowers the validation loss by this share of the first round's loss."""
 _VALUES_PER_THREAD = 500_000
 """Values (rows x columns) that keep a thread busy."""
-_TRAIN_LOSS_EVERY = 25
-"""The training loss is for the curve only."""
 
 
 class XGBoost(TreeModel):
@@ -86,17 +82,16 @@ class XGBoost(TreeModel):
         require_columns(train.layout, "xgboost")
         seen, state = self.learn_rows(train, context.task)
         boosting = _Boosting(self._parameters(seen, context), seen, context.task, state)
+        own_steps = self.learning_rate is None
         if context.work is not None:
-            boosting.run(context.work["rounds"], context)
-        elif validation is None:
-            boosting.run(self.rounds or round(5.0 / self._rate(context.task)), context)
+            boosting.run(context.work["rounds"], context, own_steps=own_steps)
+            return boosting.fitted({**context.work, "rounds": boosting.best})
+        if validation is None:
+            boosting.run(self.rounds or round(5.0 / boosting.learning_rate), context, own_steps=own_steps)
         else:
             boosting.watch(self.rows(validation, state))
-            boosting.run(self.rounds or 2000, context, patience=self.early_stopping)
-        return boosting.fitted({"rounds": boosting.best})
-
-    def _rate(self, task: Task) -> float:
-        return self.learning_rate or _default_rate(task)
+            boosting.run(self.rounds or 2000, context, self.early_stopping, own_steps=own_steps)
+        return boosting.fitted(boosting.work())
 
     def _parameters(self, train: TreeRows, context: FitContext) -> dict[str, Any]:
         """XGBoost's own names of the options."""
@@ -107,7 +102,7 @@ class XGBoost(TreeModel):
             "eval_metric": metric,
             "base_score": _NO_MARGIN[kind],
             "tree_method": "hist",
-            "learning_rate": self._rate(context.task),
+            "learning_rate": self.learning_rate or _default_rate(context.task),
             "max_depth": self.max_depth or _default_depth(context.task),
             "min_child_weight": self.min_child_weight,
             "colsample_bytree": self.feature_fraction,
@@ -139,6 +134,10 @@ class XGBoost(TreeModel):
         """See TreeModel.forest."""
         return read_trees(state["model"].tobytes())
 
+    def refit_work(self, works: list[Work], fit_rows: int, refit_rows: int) -> Work:
+        """See Model.refit_work."""
+        return boosted_refit(works)
+
     def defaults(self, rows: int, task: Task) -> dict[str, Any]:
         """See Model.defaults."""
         return {"learning_rate": _default_rate(task), "max_depth": _default_depth(task)}
@@ -161,10 +160,11 @@ def _rows(library: Any, rows: TreeRows, label: np.ndarray | None = None) -> Any:
     )
 
 
-class _Boosting:
-    """A booster at work: rounds, losses and the best round so far."""
+class _Boosting(Boosting):
+    """A booster of XGBoost at work."""
 
     def __init__(self, parameters: dict[str, Any], train: TreeRows, task: Task, learned: State) -> None:
+        super().__init__(task.type, parameters["learning_rate"])
         self._library = import_xgboost()
         self._task = task
         self._learned = learned
@@ -172,9 +172,6 @@ class _Boosting:
         self._train = self._watched(train)
         self._validation: Any = None
         self._booster = self._library.Booster(parameters, [self._train])
-        self.best = 0
-        self.stopped_after: int | None = None
-        self.curve: list[dict[str, float]] = []
 
     def watch(self, validation: TreeRows) -> None:
         """Measure the loss on these rows after every round."""
@@ -190,31 +187,15 @@ class _Boosting:
         rows.set_base_margin(np.tile(self._offset.astype(np.float32), (len(seen), 1)))
         return rows
 
-    def run(self, rounds: int, context: FitContext, patience: int | None = None) -> None:
-        """Boost for `rounds`, or until `patience` rounds brought no lower validation loss."""
-        lowest, enough = math.inf, 0.0
-        for done in range(1, rounds + 1):
-            self._booster.update(self._train, done - 1)
-            losses = self._losses(done)
-            if losses:
-                self.curve.append({"step": float(done), **losses})
-            if patience is None:
-                self.best = done
-            elif losses["validation"] < lowest - enough:
-                lowest, self.best = losses["validation"], done
-            if done == 1 and patience is not None:
-                enough = _ENOUGH[self._task.type] * lowest
-            context.progress(done / rounds, self._message(done, rounds))
-            if patience is not None and done - self.best >= patience:
-                break
-            if done < rounds and context.ends_after(done):
-                self.stopped_after = done
-                break
+    def _update(self, done: int) -> bool:
+        self._booster.update(self._train, done - 1)
+        return False
 
-    def _losses(self, done: int) -> dict[str, float]:
-        losses = {}
-        if done % _TRAIN_LOSS_EVERY == 1:
-            losses["train"] = self._loss(self._train)
+    def _step_by(self, learning_rate: float) -> None:
+        self._booster.set_param({"learning_rate": learning_rate})
+
+    def _losses(self, *, train: bool) -> dict[str, float]:
+        losses = {"train": self._loss(self._train)} if train else {}
         if self._validation is not None:
             losses["validation"] = self._loss(self._validation)
         return losses
@@ -223,10 +204,6 @@ class _Boosting:
         """Log loss, or the mean square in units of the deviation: XGBoost says its root, as text."""
         loss = float(self._booster.eval_set([(rows, "rows")]).rpartition(":")[2])
         return loss if self._task.is_classification else loss**2
-
-    def _message(self, done: int, rounds: int) -> str:
-        last = self.curve[-1]
-        return f"round {done}/{rounds} · loss {last.get('validation', last.get('train', 0.0)):.4f}"
 
     def fitted(self, work: Work) -> Fitted:
         """The model up to its best round."""
@@ -238,7 +215,7 @@ class _Boosting:
             "offset": self._offset,
             "scale": self._scale,
         }
-        return Fitted(state, work, self.curve, self.stopped_after)
+        return Fitted(state, work, self.curve, self.stopped_after, self.hurried)
 
 
 def _start(train: Dataset, task: Task) -> tuple[np.ndarray, np.ndarray]:

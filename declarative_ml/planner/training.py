@@ -24,6 +24,8 @@ STUDENT_ROWS = 100_000
 """A small model is full long before, and it has rows in memory that others read from disk."""
 STUDENT_SHARE = 0.7
 """Of what it learns, from the other candidates; the rest is the labels."""
+_FINAL = 0.5
+"""Of the effort of a fold's fit, what is kept for the refit: not every candidate comes into the blend."""
 _ERRORS = "lightgbm"
 """The kind of model that learns how large errors are, for intervals."""
 
@@ -92,6 +94,8 @@ class Training:
         if self.blends:
             inputs["ensemble"] = "ensemble"
             params["name"] = candidate.name
+        if self.blends:
+            effort *= _FINAL
         steps.append(
             self._fit(
                 f"{prefix}.final", candidate.model, params, inputs, optional=candidate.optional, effort=effort

@@ -26,6 +26,7 @@ from declarative_ml.steps.caps import Caps, check_size
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.interval import Interval, load_interval, parity_of
 from declarative_ml.steps.members import (
+    folds_done,
     held_out_loss,
     held_out_truth,
     out_of_fold,
@@ -111,6 +112,7 @@ def run(context: StepContext) -> None:
             "inputs": [column.describe() for column in features],
             "members": _described(context, task, truth, members),
             "calibration": calibration.model_dump(mode="json"),
+            "folds": folds_done(context),
             "threshold": threshold if task.type == "binary" else None,
             "interval": None if interval is None else interval.bounds.level,
             "parity": parity,

@@ -30,7 +30,7 @@ def run(context: StepContext) -> None:
     found: list[dict[str, Any]] = []
     margins: list[np.ndarray] = []
     for number, name in enumerate(context.params["names"]):
-        folders, reason = fold_artifacts(context, number, split["folds"])
+        folders, reason = fold_artifacts(context, number)
         loss = None
         if reason is None and folders:
             margins.append(out_of_fold(context, folders))

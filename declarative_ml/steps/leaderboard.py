@@ -38,7 +38,7 @@ def run(context: StepContext) -> None:
         if number >= len(context.params["names"]):  # left out by the plan: there is no fit of it
             entry["seconds"] = 0.0
             continue
-        folders, _ = fold_artifacts(context, number, split["folds"])
+        folders, _ = fold_artifacts(context, number)
         steps = [f"train.{entry['name']}.fold{fold}" for fold in range(len(folders))]
         entry["seconds"] = sum(context.finished[step].seconds for step in steps if step in context.finished)
         if entry["loss"] is None:
@@ -50,7 +50,7 @@ def run(context: StepContext) -> None:
         entry["interval"] = interval(metric, task, truth, prediction, seed=context.params["seed"])
         entry |= asdict(cost_of(context, task, [number]))
         context.progress((number + 1) / len(entries), entry["name"])
-    blended = _blend_loss(context, task, truth, entries, split["folds"])
+    blended = _blend_loss(context, task, truth, entries)
     worst = float("inf")
     entries.sort(key=lambda entry: worst if entry["loss"] is None else entry["loss"])
     board = {"metric": metric, "blend_loss": blended, "candidates": entries}
@@ -58,13 +58,13 @@ def run(context: StepContext) -> None:
 
 
 def _blend_loss(
-    context: StepContext, task: Task, truth: np.ndarray, entries: list[dict[str, Any]], folds: int
+    context: StepContext, task: Task, truth: np.ndarray, entries: list[dict[str, Any]]
 ) -> float | None:
     """The loss of the weighted members together on the held-out rows; None without such rows."""
     used = [(entry["weight"], number) for number, entry in enumerate(entries) if entry["weight"]]
     if any(entries[number]["loss"] is None for _, number in used):
         return None
-    margins = [out_of_fold(context, fold_artifacts(context, number, folds)[0]) for _, number in used]
+    margins = [out_of_fold(context, fold_artifacts(context, number)[0]) for _, number in used]
     return _calibrated_loss(task, truth, blend(task, margins, [weight for weight, _ in used]))
 
 

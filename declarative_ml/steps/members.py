@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def fold_artifacts(context: StepContext, number: int, folds: int) -> tuple[list[Path], str | None]:
+_FOLD = re.compile(r"member\d+\.fold(\d+)")
+
+
+def fold_artifacts(context: StepContext, number: int) -> tuple[list[Path], str | None]:
     """The fold artifacts of the candidate `number`, or why it cannot be compared with the others."""
-    folders = [context.inputs[f"member{number}.fold{fold}"] for fold in range(folds)]
+    folders = [context.inputs[f"member{number}.fold{fold}"] for fold in range(folds_done(context))]
     reasons = [skip_reason(folder) for folder in folders]
     return folders, next((reason for reason in reasons if reason is not None), None)
 
@@ -35,9 +39,19 @@ def left_out_reason(ensemble: dict[str, Any], name: str) -> str | None:
     return None if entry["weight"] > 0.0 else str(entry["reason"])
 
 
+def folds_done(context: StepContext) -> int:
+    """How many folds the candidates were compared on: those of the split, unless the time was too short."""
+    if "assemble" in context.inputs:
+        return int(context.read("assemble", "assembly.json")["folds"])
+    folds = [_FOLD.fullmatch(role) for role in context.inputs]
+    done = [int(fold[1]) for fold in folds if fold and skip_reason(context.inputs[fold[0]]) is None]
+    return max(done, default=-1) + 1
+
+
 def held_out_rows(context: StepContext) -> Selection:
     """The rows that some fold holds out, in split order."""
-    return chosen(context.inputs["split"], lambda part, fold: (fold >= 0) & (part != TEST))
+    folds = folds_done(context)
+    return chosen(context.inputs["split"], lambda part, fold: (fold >= 0) & (fold < folds) & (part != TEST))
 
 
 def held_out_by(context: StepContext, fold: int) -> Selection:

@@ -35,7 +35,7 @@ from declarative_ml.report.page import render_report
 from declarative_ml.steps.behave import OUTCOMES
 from declarative_ml.steps.check import check_results
 from declarative_ml.steps.context import StepContext, skip_reason
-from declarative_ml.steps.report_notes import notes, served_faults, verified
+from declarative_ml.steps.report_notes import clock_notes, notes, served_faults, verified
 from declarative_ml.steps.segments import FILE as SEGMENTS
 from declarative_ml.steps.tested import read_tested, shown_rows
 
@@ -98,6 +98,7 @@ def content(context: StepContext) -> ReportContent:
             *behaviour_note(outcomes),
             *(f"The bundle was started and did not do: {fault}." for fault in served_faults(context)),
             *notes(context),
+            *clock_notes(context),
         ],
         tests=outcomes,
         checks=check_results(context),

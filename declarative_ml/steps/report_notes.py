@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from declarative_ml.core.atomic import read_json
 from declarative_ml.core.reading import AnyReading, Embedding, parse_reading
 from declarative_ml.core.task import Task
 from declarative_ml.report.wording import latency, seconds, size
-from declarative_ml.steps.context import StepContext
+from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.tested import AnsweredRows, read_tested, shown_rows
 from declarative_ml.steps.verdict import read_verdict
 from declarative_ml.steps.verify import RESULT as VERIFIED
@@ -32,6 +34,32 @@ def notes(context: StepContext) -> list[str]:
         *_monotone_notes(task, assembly["monotone"]),
         *_reading_notes(assembly["inputs"]),
     ]
+
+
+def clock_notes(context: StepContext) -> list[str]:
+    """What the time was too short for."""
+    folds = context.read("split", "split.json")["folds"]
+    done = context.read("assemble", "assembly.json")["folds"]
+    short = dict.fromkeys(
+        role.split(".")[2]
+        for role, folder in context.inputs.items()
+        if role.startswith("curve.train.") and _was_short(folder)
+    )
+    found = []
+    if short:
+        found.append(f"fits of {', '.join(short)} ended early or took larger steps")
+    if done < folds:
+        found.append(f"models were compared on the rows of {done} of {folds} folds")
+    if not found:
+        return []
+    return [f"The time was short: {', and '.join(found)}. More resources.time may give a better model."]
+
+
+def _was_short(folder: Path) -> bool:
+    if skip_reason(folder) is not None:
+        return False
+    told = read_json(folder / "train.json")
+    return bool(told["cut"]) or told["hurried"] is not None
 
 
 def _shown_notes(tested: AnsweredRows) -> list[str]:

@@ -61,6 +61,9 @@ def run(context: StepContext) -> None:
             _ship_the_folds(context)
             return
         context.pin({"stopped_after": fitted.stopped_after})
+    if fitted.hurried is not None:
+        context.cut_short()
+        context.pin({"hurried": fitted.hurried})
     context.progress(1.0, "saving")
     _save(context, model, task, data, fitted, rows, held_out)
 
@@ -178,7 +181,9 @@ def _fit_context(context: StepContext, model: Model, task: Task, rows: int) -> F
         work=_work(context, model, rows),
         deadline=context.deadline,
         memory=context.memory,
+        hurries=True,
         stop_after=context.pinned.get("stopped_after"),
+        hurried=context.pinned.get("hurried"),
         monotone=fit_directions(context) if model.monotone else {},
     )
 
@@ -210,6 +215,7 @@ def _save(
         "work": fitted.work,
         "curve": fitted.curve,
         "cut": fitted.cut,
+        "hurried": fitted.hurried,
         "rows": rows,
         "importance": model.importance(fitted.state, data.layout),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,9 @@ OTHER_WORK = {
     "mlp": {"epochs": 2},
     "linear": {"penalty_index": 4},
 }
+
+HURRY = ("lightgbm", "xgboost", "mlp")
+"""Models whose fits take larger steps where the deadline is near."""
 
 TASKS = {
     "binary": Task(target="y", type="binary", classes=("no", "yes")),
@@ -162,6 +166,30 @@ def test_a_fit_that_the_clock_ended_is_repeated_without_one(name: str, kind: str
         save_state(fitted.state, tmp_path / f"{number}.npz")
     contents = [(tmp_path / f"{number}.npz").read_bytes() for number in range(3)]
     assert contents[0] == contents[1] != contents[2]
+
+
+@pytest.mark.parametrize(("name", "kind"), [case for case in CASES if case[0] in HURRY])
+def test_a_fit_that_the_clock_hurried_is_repeated_without_one(name: str, kind: str, tmp_path: Path) -> None:
+    def soon() -> float:
+        return time.monotonic() + 1e-3  # never reached, and never far
+
+    task = TASKS[kind]
+    hurried = fit(name, task, tmp_path / "0", deadline=soon, hurries=True)
+    again = fit(name, task, tmp_path / "1", hurried=hurried.hurried, hurries=True)
+    whole = fit(name, task, tmp_path / "2", deadline=lambda: math.inf, hurries=True)
+    measured = fit(name, task, tmp_path / "3", deadline=soon)
+    assert hurried.hurried is not None and not hurried.cut
+    assert (again.hurried, again.work, again.curve) == (hurried.hurried, hurried.work, hurried.curve)
+    assert whole.hurried is None and measured.hurried is None, "in a search options are compared as they are"
+    for number, fitted in enumerate((hurried, again, whole)):
+        save_state(fitted.state, tmp_path / f"{number}.npz")
+    contents = [(tmp_path / f"{number}.npz").read_bytes() for number in range(3)]
+    assert contents[0] == contents[1] != contents[2]
+    work = quick_model(name).refit_work([hurried.work, hurried.work, whole.work], 300, 400)
+    refit = fit(name, task, tmp_path / "4", work=work)
+    assert refit.work.items() >= work.items() - {("epochs", work.get("epochs"))}
+    assert work.keys() == hurried.work.keys() and refit.hurried is None
+    assert quick_model(name).refit_work([hurried.work, whole.work], 300, 400).keys() == whole.work.keys()
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

@@ -91,7 +91,7 @@ def graph_of_dates() -> object:
     graph.input("x", "string")
     date = DateGraph(graph, "x")
     graph.output(graph.cast(date.valid, "float32"), "valid", "float32")
-    graph.output(date.whole_days, "days", "int64")
+    graph.output(graph.cast(graph.add("Floor", [date.parts(["days"])]), "int64"), "days", "int64")
     model = graph.build("dates", {})
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 

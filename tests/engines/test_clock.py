@@ -104,6 +104,45 @@ def test_a_fit_with_nothing_to_do_leaves_its_time_to_its_candidate(now: dict[str
     assert deadline() == pytest.approx(1000.0 + left / 2)
 
 
+def prepared(seconds: float, *, begin: bool = True) -> tuple[Clock, list[Step]]:
+    """A clock of 100 seconds after that long a preparation, and the fits of two candidates."""
+    folds = [fit(f"train.{name}.fold{fold}", 1.0) for name in "ab" for fold in range(5)]
+    found = Clock(folds, Budget(100.0, started=1000.0), jobs=2)
+    if begin:
+        found.end(Step(id="prepare", kind="prepare", title=""), seconds)
+    return found, folds
+
+
+def test_what_is_slow_to_prepare_is_fitted_with_fewer_folds(now: dict[str, float]) -> None:
+    spared = []
+    for seconds in (0.1, 20.0, 60.0):
+        found, folds = prepared(seconds)
+        spared.append(sum(found.spares(step) is not None for step in folds))
+        assert found.spares(folds[0]) is None, "one is always held out"
+        assert found.spares(READ) is None
+    assert spared[0] == 0 < spared[1] <= spared[2] == 8
+
+
+def test_the_time_of_spared_folds_is_that_of_their_candidate_at_once(now: dict[str, float]) -> None:
+    found, folds = prepared(60.0)
+    left = found.training_ends - 1000.0
+    assert found.spares(folds[0]) is None
+    assert found.begin(folds[0])() == pytest.approx(1000.0 + left), "half of the time, in two jobs"
+    found.end(folds[1], 0.0, skipped=True)
+    assert found.begin(folds[5])() == pytest.approx(1000.0 + left)
+
+
+def test_how_many_folds_there_are_is_settled_once(now: dict[str, float]) -> None:
+    found, folds = prepared(0.1)
+    assert found.spares(folds[4]) is None
+    now["now"] = 1099.0
+    assert found.spares(folds[4]) is None
+    late, folds = prepared(0.1)
+    assert late.spares(folds[4]) == "the time is short: 1 fold held out"
+    unknown, folds = prepared(0.0, begin=False)
+    assert unknown.spares(folds[4]) is None
+
+
 def test_a_slow_machine_keeps_more_time_for_the_end(now: dict[str, float]) -> None:
     explain = Step(id="explain", kind="explain", title="")
     quick = start()

@@ -42,6 +42,7 @@ def order(flowers: Any) -> tuple[str, dict[str, Any]]:
         "fresh": False,
         "seconds": 30.0,
         "left": 20.0,
+        "spared": None,
         "pinned": {},
     }
 

@@ -104,3 +104,33 @@ def test_a_monotone_date_is_its_days_alone():
     layout = feature.layout("d", feature.fit(statistics))
     assert layout.raw == ("d.days",)
     assert layout.scaled == ("d.days", "d.missing")
+
+
+def test_the_graph_holds_every_part_of_every_month():
+    """Every day of common and leap years, of turns of centuries, and of the ends of what can be written."""
+    import onnxruntime
+
+    from declarative_ml.features.date_graph import DateGraph
+    from declarative_ml.graph.onnx_graph import OnnxGraph
+    from declarative_ml.learning.iso_dates import PARTS, date_parts
+
+    years = [0, 1, 3, 4, 99, 100, 400, 1582, 1899, 1900, 1969, 1970, 1999, 2000, 2023, 2024, 2100, 9999]
+    clocks = ["", "T00:00:00", "T23:59:59", "T07:05:01"]
+    texts = [
+        f"{year:04}-{month:02}-{day:02}{clocks[(month + day) % 4]}"
+        for year in years
+        for month in range(1, 13)
+        for day in range(1, 32)
+    ]
+    texts += ["", "2024-13-01", "2024-01-01T24:00:00", "2024-01-01T10:00", "2024-01-01 10:00:00"]
+    graph = OnnxGraph()
+    graph.input("x", "string")
+    date = DateGraph(graph, "x")
+    graph.output(graph.cast(date.valid, "float32"), "valid", "float32")
+    graph.output(date.parts(PARTS), "parts", "float64", len(PARTS))
+    model = graph.build("dates", {}).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    valid, parts = session.run(None, {"x": np.array(texts, dtype=object).reshape(-1, 1)})
+    expected, known = date_parts(pa.array(texts))
+    assert valid[:, 0].tolist() == known.tolist()
+    assert (parts[known] == expected[known]).all()

@@ -14,10 +14,10 @@ import torch
 
 from declarative_ml.core.errors import StepFailed
 from declarative_ml.learning.rank import ALONE, Rank
+from declarative_ml.learning.row_order import epoch_order
 from declarative_ml.learning.torch_loop import (
     Settings,
     Trained,
-    epoch_order,
     learning_rate_at,
     train_network,
 )

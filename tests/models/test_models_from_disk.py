@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from declarative_ml.learning.dataset import CodeColumn, Dataset, Layout, TermColumn, open_dataset
+from declarative_ml.learning.row_order import STRETCHES, epoch_order
 from declarative_ml.learning.task import Task
 from declarative_ml.learning.terms import TermWriter, term_digests, terms_of
-from declarative_ml.learning.torch_loop import STRETCHES, epoch_order
 from declarative_ml.models import lightgbm, linear_problem, mlp_rows
 from declarative_ml.models.base import FitContext, Model, State
 from declarative_ml.models.lightgbm import LightGBM

@@ -22,7 +22,7 @@ from declarative_ml.formats.sqltext.expressions import (
 )
 from declarative_ml.formats.sqltext.tensors import ARRAYS, Unsupported, each, has_expressions, single
 from declarative_ml.formats.sqltext.trees import add_trees
-from declarative_ml.formats.sqltext.values import Values, shortest
+from declarative_ml.formats.sqltext.values import FLOATS, Values, shortest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -258,7 +258,9 @@ class Operators(Values):
     ) -> np.ndarray:
         import numpy as np
 
-        short = np.vectorize(shortest, otypes=[object])(weights) if weights.size else weights
+        short = weights
+        if weights.size and dtype in FLOATS:
+            short = np.vectorize(shortest, otypes=[object])(weights)
         out: np.ndarray = np.empty((len(a), weights.shape[1]), dtype=object)
         starts = np.broadcast_to(0.0 if bias is None else bias, out.shape)
         for row, target in np.ndindex(*out.shape):
