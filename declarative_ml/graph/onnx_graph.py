@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.graph.core import tensors_read
+from declarative_ml.graph.loops import join_loops
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +107,7 @@ class OnnxGraph:
         self._outputs: list[Any] = []
         self._types: list[Any] = []
         self._domains: set[str] = set()
+        self._rows_of: dict[str, str] = {}
         self._count = 0
 
     def input(self, name: str, dtype: str) -> str:
@@ -206,7 +208,8 @@ class OnnxGraph:
     def each_row(self, tensor: str, width: int, body: Callable[[str], str]) -> str:
         """Do `body` with each row of `tensor` [N, 1] by itself: -> [N, width] float32.
 
-        `body` adds nodes that read a tensor [1] and returns the name of one with `width` values.
+        `body` adds nodes that read a tensor [1] and constants, and returns the name of one with `width`
+        values. What several bodies do with the same rows is done once.
         """
         from onnx import helper
 
@@ -225,7 +228,9 @@ class OnnxGraph:
         self._nodes, self._types = outer
         rows = self.add("Shape", [tensor], start=0, end=1)
         times = self.add("Reshape", [rows, self.constant([], "int64")])
-        return self.add("Loop", [times, self.constant(True)], body=loop)
+        looped = self.add("Loop", [times, self.constant(True)], body=loop)
+        self._rows_of[looped] = tensor
+        return looped
 
     def build(self, name: str, metadata: dict[str, str]) -> ModelProto:
         """The finished, checked model, without what no output needs; the inputs stay all.
@@ -234,6 +239,7 @@ class OnnxGraph:
         """
         from onnx import checker, helper
 
+        self._nodes = join_loops(self._needed()[0], self._rows_of, self.constant)
         nodes, needed = self._needed()
         constants = [tensor for tensor in self._initializers if tensor.name in needed]
         types = [value for value in self._types if value.name in needed]
