@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,23 +75,27 @@ def test_stopping_under_load_drops_nothing(bundle_of: Callable[[str], Bundle], r
 
         def load() -> None:
             body = json.dumps({"rows": [row]})
-            link = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-            while True:
-                try:
-                    link.connect() if link.sock is None else None
-                except (ConnectionRefusedError, ConnectionResetError) as error:
-                    if not told.is_set():
-                        faults.append(f"before the end: {error!r}")
-                    return
-                try:
-                    link.request("POST", "/predict", body)
-                    reply = link.getresponse()
-                    reply.read()
-                    if reply.status != 200:
-                        faults.append(str(reply.status))
-                except (OSError, http.client.HTTPException) as error:
-                    faults.append(repr(error))
-                    return
+            with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as link:
+                while ask(link, body):
+                    pass
+
+        def ask(link: http.client.HTTPConnection, body: str) -> bool:
+            try:
+                link.connect() if link.sock is None else None
+            except (ConnectionRefusedError, ConnectionResetError) as error:
+                if not told.is_set():
+                    faults.append(f"before the end: {error!r}")
+                return False
+            try:
+                link.request("POST", "/predict", body)
+                reply = link.getresponse()
+                reply.read()
+                if reply.status != 200:
+                    faults.append(str(reply.status))
+            except (OSError, http.client.HTTPException) as error:
+                faults.append(repr(error))
+                return False
+            return True
 
         threads = [threading.Thread(target=load) for _ in range(8)]
         for thread in threads:
