@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from declarative_ml.graph.plan import Step
+from declarative_ml.steps.context import SHORT
 
 _AFTER = 2.5
 """Seconds for what follows training always: the graph, its scores, a try of the bundle, the report."""
 _ALSO_AFTER = {"explain": 1.5, "track": 1.5, "convert": 6.0}
+_AFTER_VALUES = 2.0
+"""Seconds for what follows the values of an explanation: plots, the bundle, a try of it, the report."""
 """Seconds for these kinds of steps, where the plan has them. A converter has a process of its own, which
 first imports it."""
 _AFTER_PER_BEFORE = 1.2
 """Seconds for what follows training, for each second that the steps before training took."""
-_PLOTS_AND_TRACKING = 5.0
-"""Seconds for what follows the values of an explanation: plots, the bundle, a try of it, report, tracking."""
 _START = 0.5
 """Seconds from the start of a command to its first step, on the machine that the fixed seconds are for."""
 _SLOWEST = 3.0
@@ -64,7 +65,7 @@ class Timer(Protocol):
 class Clock:
     """Deadlines for the steps of one run, in seconds of `time.monotonic`. Safe to use from many threads."""
 
-    def __init__(self, steps: Iterable[Step], budget: Budget, *, jobs: int) -> None:
+    def __init__(self, steps: Iterable[Step], budget: Budget, *, jobs: int, sparing: bool = True) -> None:
         self.deadline = budget.started + budget.seconds - budget.spent
         self._seconds = budget.seconds
         started = time.monotonic() - budget.started
@@ -77,10 +78,15 @@ class Clock:
         self._preparing: float | None = None
         self._folds: int | None = None
         steps = list(steps)
+        # Intervals want rows that were held out. Long reading, by models of texts, says nothing of the fits.
+        self._spares = sparing and not any(
+            step.kind == "interval" or (step.kind == "prepare" and step.long) for step in steps
+        )
         self._candidates = {found[1] for step in steps if (found := _FOLD.fullmatch(step.id))}
         self._efforts = {step.id: step.effort for step in steps if step.effort}
         converting = _ALSO_AFTER["convert"] * sum(step.kind == "convert" for step in steps) / jobs
         kinds = {step.kind for step in steps} - {"convert"}
+        self._after_values = _AFTER_VALUES + _ALSO_AFTER["track"] * ("track" in kinds)
         self._after = _AFTER + converting + sum(_ALSO_AFTER.get(kind, 0.0) for kind in kinds)
 
     @property
@@ -96,7 +102,7 @@ class Clock:
 
         def deadline() -> float:
             if step.kind == "explain":
-                return self.deadline - _PLOTS_AND_TRACKING * self._slowness
+                return self.deadline - self._after_values * self._slowness
             if not step.effort:
                 return self.deadline
             with self._lock:
@@ -124,7 +130,7 @@ class Clock:
         """See Timer.spares. Where every fold of every candidate is more than the time is enough for, whole
         fits of few folds say more than the first rounds of many."""
         found = _FOLD.fullmatch(step.id)
-        if found is None or self._preparing is None:
+        if found is None or self._preparing is None or not self._spares:
             return None
         with self._lock:
             if self._folds is None:
@@ -136,7 +142,7 @@ class Clock:
             folds = self._folds
         if int(found[2]) < folds:
             return None
-        return f"the time is short: {folds} fold{'s' if folds > 1 else ''} held out"
+        return f"{SHORT}: {folds} fold{'s' if folds > 1 else ''} held out"
 
     def _folds_in_time(self, preparing: float) -> int:
         """How many folds there is time for, when the first fit begins; the refits are as half a fold."""

@@ -78,7 +78,8 @@ class Runner:
         if self.job.budget is not None:
             # Where others do the other steps, theirs is a part of the time all the same.
             sharing = self.job.plan.steps if self.job.settled else steps.values()
-            self.timer = Clock(sharing, self.job.budget, jobs=self.jobs)
+            sparing = not self.job.settled  # several processes would not agree
+            self.timer = Clock(sharing, self.job.budget, jobs=self.jobs, sparing=sparing)
         result = RunResult()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="dml")
         try:

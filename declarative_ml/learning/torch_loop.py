@@ -189,6 +189,7 @@ class _Run:
         self.ends_after: Callable[[int], bool] = lambda batches: False
         self.shorten: Callable[[float, int], int | None] = lambda seconds, done: None
         self.shortened: int | None = None
+        self.first: int | None = None
         self.begun = 0.0
         self.rank = ALONE
         self.stopped_after: int | None = None
@@ -232,11 +233,11 @@ class _Run:
         return whole_loss, ends
 
     def _look(self, batches: int) -> None:
-        """Ask whether the run has to be shorter. What the first batch costs once does not count."""
-        if batches == 1:
-            self.begun = time.monotonic()
+        """Ask whether the run has to be shorter. What the first batch of a process costs does not count."""
+        if self.first is None:
+            self.first, self.begun = batches, time.monotonic()
         elif batches == LOOK:
-            seconds = (time.monotonic() - self.begun) / (LOOK - 1) * self.settings.steps
+            seconds = (time.monotonic() - self.begun) / (LOOK - self.first) * self.settings.steps
             self.shortened = self.shorten(seconds, self.position.epoch)
 
     @property

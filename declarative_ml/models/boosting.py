@@ -81,26 +81,30 @@ class Boosting(ABC):
                 self.stopped_after = done
                 break
             if done == LOOK and own_steps:
-                rate = self._new_rate(context, (time.monotonic() - begun) / (LOOK - 1))
+                seconds = (time.monotonic() - begun) / (LOOK - 1)
+                rate = self._new_rate(context, rounds - done, seconds)
                 if rate is not None:
                     self._step_by(rate)
                     waits = None if patience is None else _shorter(patience, self.learning_rate / rate)
 
-    def _new_rate(self, context: FitContext, seconds: float) -> float | None:
-        """The learning rate from here on, where it is another one: of a refit that of the folds."""
+    def _new_rate(self, context: FitContext, rounds: int, seconds: float) -> float | None:
+        """The learning rate for so many rounds more, if it is another one: for a refit that of the folds."""
         if context.work is not None:
             return context.work["rate"] / _UNITS if "rate" in context.work else None
-        self.hurried = self._rate_for(context, seconds)
+        self.hurried = self._rate_for(context, rounds, seconds)
         return self.hurried
 
-    def _rate_for(self, context: FitContext, seconds: float) -> float | None:
-        """The learning rate for the rounds that the deadline leaves, at so many seconds each; None: the
-        fit's own. A repetition looks at no clock."""
+    def _rate_for(self, context: FitContext, rounds: int, seconds: float) -> float | None:
+        """The learning rate for what the deadline leaves of so many rounds, at so many seconds each; None:
+        the fit's own. A repetition looks at no clock."""
         if context.repeats or context.deadline is None or not context.hurries:
             return context.hurried
         possible = max(1.0, (context.deadline() - time.monotonic()) / max(seconds, 1e-9))
-        wanted = min(LARGEST_RATE, _WAY[self._kind] / possible)
-        return round(wanted * _UNITS) / _UNITS if wanted > self.learning_rate else None
+        if possible >= rounds:
+            return None
+        way = min(_WAY[self._kind], rounds * self.learning_rate)
+        wanted = round(min(LARGEST_RATE, way / possible) * _UNITS) / _UNITS
+        return wanted if wanted > self.learning_rate else None
 
     def _message(self, done: int, rounds: int) -> str:
         last = self.curve[-1]
@@ -124,6 +128,9 @@ def boosted_refit(works: list[Work]) -> Work:
     hurried = [work for work in works if "rate" in work]
     if 2 * len(hurried) <= len(works):
         return {"rounds": round(statistics.median(each["rounds"] for each in works if "rate" not in each))}
+    rounds = round(statistics.median(work["rounds"] for work in hurried))
+    if rounds <= LOOK:
+        return {"rounds": rounds}
     rate = round(statistics.median(work["rate"] for work in hurried))
     way = statistics.median(max(0, work["rounds"] - LOOK) * work["rate"] for work in hurried)
     return {"rounds": LOOK + round(way / rate), "rate": rate}

@@ -80,7 +80,7 @@ def _epochs_for(context: FitContext, wanted: int, seconds: float, done: int) -> 
         return None if context.hurried is None else round(context.hurried)
     if context.work is not None or not context.hurries or context.deadline is None:
         return None
-    possible = done + _LEARNING * (context.deadline() - time.monotonic()) / seconds
+    possible = done + _LEARNING * (context.deadline() - time.monotonic()) / max(seconds, 1e-9)
     return max(done + 1, int(possible)) if possible < wanted else None
 
 

@@ -26,6 +26,7 @@ from declarative_ml.steps.caps import Caps, check_size
 from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.interval import Interval, load_interval, parity_of
 from declarative_ml.steps.members import (
+    fold_roles,
     folds_done,
     held_out_loss,
     held_out_truth,
@@ -130,7 +131,7 @@ def _members(context: StepContext) -> list[Member]:
     for number, options in enumerate(context.params["members"]):
         if not weights[number]:
             continue
-        folds = [context.inputs[role] for role in context.roles(f"member{number}.fold")]
+        folds = [context.inputs[role] for role in fold_roles(context, number)]
         final = context.inputs[f"member{number}.final"]
         shipped = folds if skip_reason(final) is not None else [final]
         if "caps" in context.params:

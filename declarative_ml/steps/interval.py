@@ -19,7 +19,7 @@ from declarative_ml.learning.ensembling import blend
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import FitContext, Fitted, Model, State, Work, load_state, save_state
 from declarative_ml.steps.context import StepContext
-from declarative_ml.steps.members import held_out_rows, out_of_fold
+from declarative_ml.steps.members import fold_roles, held_out_rows, out_of_fold
 from declarative_ml.steps.train import open_prepared
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _held_out_margins(context: StepContext, task: Task) -> np.ndarray | None:
         entries = context.read("ensemble", "ensemble.json")["members"][:count]
         weights = [float(entry["weight"]) for entry in entries]
     used = [(number, weight) for number, weight in enumerate(weights) if weight]
-    folds = {number: context.roles(f"member{number}.fold") for number, _ in used}
+    folds = {number: fold_roles(context, number) for number, _ in used}
     if not all(folds.values()):
         return None
     margins = [out_of_fold(context, [context.inputs[role] for role in folds[number]]) for number, _ in used]

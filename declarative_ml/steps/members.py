@@ -13,7 +13,7 @@ from declarative_ml.learning.selection import Selection
 from declarative_ml.learning.task import predictions_from_margins
 from declarative_ml.models import MODELS
 from declarative_ml.models.base import Model
-from declarative_ml.steps.context import StepContext, skip_reason
+from declarative_ml.steps.context import SHORT, StepContext, skip_reason
 from declarative_ml.steps.divided import chosen
 from declarative_ml.steps.split import TEST
 
@@ -43,9 +43,17 @@ def folds_done(context: StepContext) -> int:
     """How many folds the candidates were compared on: those of the split, unless the time was too short."""
     if "assemble" in context.inputs:
         return int(context.read("assemble", "assembly.json")["folds"])
-    folds = [_FOLD.fullmatch(role) for role in context.inputs]
-    done = [int(fold[1]) for fold in folds if fold and skip_reason(context.inputs[fold[0]]) is None]
-    return max(done, default=-1) + 1
+    folds: int = context.read("split", "split.json")["folds"]
+    for role, folder in context.inputs.items():
+        fold = _FOLD.fullmatch(role)
+        if fold and int(fold[1]) < folds and (skip_reason(folder) or "").startswith(SHORT):
+            folds = int(fold[1])
+    return folds
+
+
+def fold_roles(context: StepContext, number: int) -> list[str]:
+    """The input roles of the folds of the candidate `number` that were fitted, of those it is compared on."""
+    return context.roles(f"member{number}.fold")[: folds_done(context)]
 
 
 def held_out_rows(context: StepContext) -> Selection:

@@ -29,6 +29,8 @@ from declarative_ml.steps.context import StepContext, skip_reason
 from declarative_ml.steps.members import held_out_by, tuned_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 _BLOCK = 1 << 14
@@ -102,18 +104,23 @@ def _folds(context: StepContext) -> list[int]:
     """The folds whose fits this one may learn from: its own, or all of them for the last fit."""
     own = context.params["fold"]
     found: int = context.read("split", "split.json")["folds"]
-    return list(range(found)) if own is None else [own]
+    return [fold for fold in range(found) if _present(context, fold)] if own is None else [own]
+
+
+def _present(context: StepContext, fold: int) -> dict[int, Path]:
+    """The teachers that came through in this fold, by number."""
+    count = len(context.params["teachers"])
+    folders = {number: context.inputs[f"teacher{number}.fold{fold}"] for number in range(count)}
+    return {number: folder for number, folder in folders.items() if skip_reason(folder) is None}
 
 
 def _teacher(context: StepContext, task: Task, target: np.ndarray | DiskRows, fold: int) -> _Teacher:
-    """The candidates that came through in this fold; the first of them always does, or the run ends."""
+    """The candidates that came through in this fold; of one that is not spared the first always does."""
     import numpy as np
 
     options = context.params["teachers"]
-    roles = {number: f"teacher{number}.fold{fold}" for number in range(len(options))}
-    present = {number: context.inputs[role] for number, role in roles.items()}
-    numbers = [number for number, folder in present.items() if skip_reason(folder) is None]
-    folders = [present[number] for number in numbers]
+    present = _present(context, fold)
+    numbers, folders = list(present), list(present.values())
     held_out = [np.load(folder / "validation.npy") for folder in folders]
     shares = optimized_weights(task, np.asarray(target[held_out_by(context, fold)]), held_out)
     used = [place for place, share in enumerate(shares) if share]

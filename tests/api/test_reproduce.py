@@ -18,8 +18,10 @@ from declarative_ml.api.reproduce import compared, find_locked, needed_for, prep
 from declarative_ml.core.errors import DataError, UsageError
 from declarative_ml.engines.clock import Clock
 from declarative_ml.graph.plan import Plan, Step
+from declarative_ml.models.base import FitContext
 from declarative_ml.spec.run_lock import BUNDLE_LOCK, RUN_LOCK, read_run_lock
 from declarative_ml.steps import ensemble
+from declarative_ml.steps.context import SHORT
 from declarative_ml.steps.cost import Cost
 from declarative_ml.store.bundle import Bundle, zip_bundle
 
@@ -215,6 +217,37 @@ def test_members_that_were_left_out_stay_out(clock: Callable[..., None], flowers
     assert steps["train.lightgbm.fold0"].pinned == {"skipped": "the time is up"}
     reason = "the time is up: the models of the folds ship instead"
     assert steps["train.linear.final"].pinned == {"skipped": reason}
+    found = again(report)
+    assert found["equal"], found
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "pace"),
+    [
+        ("lightgbm", "declarative_ml.models.boosting.Boosting._rate_for", 0.2),
+        ("xgboost", "declarative_ml.models.boosting.Boosting._rate_for", 0.2),
+        ("mlp", "declarative_ml.models.mlp_fit._epochs_for", 12),
+    ],
+)
+def test_a_fit_that_was_hurried_takes_the_same_steps(
+    model: str, place: str, pace: float, flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paced(*given: Any) -> float | None:
+        (context,) = (item for item in given if isinstance(item, FitContext))
+        return None if context.work else pace
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, paced)
+        patch.setattr(Clock, "spares", lambda _, step: f"{SHORT}: 1" if ".fold2" in step.id else None)
+        data = {"source": "flowers.csv", "split": THREE}
+        report = run(flowers(data=data, model=model, resources=TIME))
+    assert report.error is None, report.error
+    steps = lock_of(report).steps
+    assert steps[f"train.{model}.fold0"].pinned == {"hurried": pace}
+    assert steps[f"train.{model}.fold2"].pinned == {"skipped": f"{SHORT}: 1"}
+    assert not steps[f"train.{model}.final"].pinned, "what a refit does follows from the folds"
+    page = (report.folder / "report.html").read_text()
+    assert f"fits of {model} ended early or took larger steps" in page
     found = again(report)
     assert found["equal"], found
 

@@ -192,6 +192,19 @@ def test_a_fit_that_the_clock_hurried_is_repeated_without_one(name: str, kind: s
     assert quick_model(name).refit_work([hurried.work, whole.work], 300, 400).keys() == whole.work.keys()
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_rounds_that_are_soon_over_are_not_hurried(name: str, tmp_path: Path) -> None:
+    task = TASKS["number"]
+
+    def enough() -> float:
+        return time.monotonic() + 60.0
+
+    fitted = fit(name, task, tmp_path, deadline=enough, hurries=True)
+    assert fitted.hurried is None, "thirty rounds need less than a minute, whatever their steps"
+    works = [{"rounds": 3, "rate": 3000, "fit_rows": 9}] * 3
+    assert quick_model(name).refit_work(works, 300, 400).items() >= {("rounds", 3)}
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_saved_state_predicts_the_same(name: str, kind: str, tmp_path: Path) -> None:
     task, model = TASKS[kind], quick_model(name)

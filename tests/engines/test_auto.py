@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from declarative_ml.graph.plan import Step
 from declarative_ml.models.linear import Linear
 from declarative_ml.models.mlp import MLP
 from declarative_ml.steps import context
+from declarative_ml.steps.context import SHORT
 
 Run = Callable[..., Any]
 AUTO = {"type": "auto", "quality": "balanced"}
@@ -147,6 +149,60 @@ def test_without_time_to_refit_the_folds_ship(flowers: Run, run: Run, late: Call
     reason = artifact(report, "train.lightgbm.final", "skipped.json")["reason"]
     assert reason == "the time is up: the models of the folds ship instead"
     assert Path(report.result["bundle"], "model.onnx").is_file()
+
+
+@pytest.fixture
+def spare(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, int]], None]:
+    """Let there be time for so many folds of each candidate only ("" for all others)."""
+
+    def make(folds: Mapping[str, int]) -> None:
+        def spared(self: Clock, step: Step) -> str | None:
+            found = re.fullmatch(r"train\.(.+)\.fold(\d+)", step.id)
+            if found is None or int(found[2]) < folds.get(found[1], folds.get("", 9)):
+                return None
+            return f"{SHORT}: some folds held out"
+
+        monkeypatch.setattr(Clock, "spares", spared)
+
+    return make
+
+
+FOLDED: dict[str, Any] = {
+    "data": {"source": "flowers.csv", "split": {"method": "random", "folds": 3}},
+    "resources": TIME,
+}
+
+
+@pytest.mark.parametrize(("folds", "done"), [({"": 1}, 1), ({"": 2}, 2), ({"lightgbm": 1}, 1)])
+def test_models_are_compared_on_the_folds_that_none_was_spared(
+    flowers: Run, run: Run, spare: Callable[[Mapping[str, int]], None], folds: Mapping[str, int], done: int
+) -> None:
+    spare(folds)
+    report = run(flowers(model=AUTO, **FOLDED))
+    assert report.error is None, report.error
+    assembly = artifact(report, "assemble", "assembly.json")
+    split = artifact(report, "split", "split.json")
+    assert (assembly["folds"], split["folds"]) == (done, 3)
+    assert all(member["loss"] is not None for member in assembly["members"])
+    board = artifact(report, "leaderboard", "leaderboard.json")["candidates"]
+    assert all(entry["score"] is not None for entry in board)
+    page = (report.folder / "report.html").read_text()
+    assert f"The time was short: models were compared on the rows of {done} of 3 folds." in page
+
+
+def test_a_small_model_is_taught_by_the_folds_that_there_are(
+    flowers: Run, run: Run, spare: Callable[[Mapping[str, int]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from declarative_ml.steps import ensemble
+
+    monkeypatch.setattr(ensemble, "sparse_weights", lambda _, __, margins: [1 / len(margins)] * len(margins))
+    monkeypatch.setattr(ensemble, "leave_out", lambda *_: None)
+    spare({"": 1})
+    report = run(flowers(model={**AUTO, "max_size": "20MB"}, **FOLDED))
+    assert report.error is None, report.error
+    members = artifact(report, "ensemble", "ensemble.json")["members"]
+    assert next(each for each in members if each["name"] == "distilled")["weight"] > 0
+    assert artifact(report, "train.distilled.final", "train.json")["cut"] is False
 
 
 def test_a_late_explanation_does_with_less(flowers: Run, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

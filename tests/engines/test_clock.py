@@ -132,6 +132,24 @@ def test_the_time_of_spared_folds_is_that_of_their_candidate_at_once(now: dict[s
     assert found.begin(folds[5])() == pytest.approx(1000.0 + left)
 
 
+@pytest.mark.parametrize("why", ["interval", "reading", "pods"])
+def test_no_fold_is_spared(now: dict[str, float], why: str) -> None:
+    folds = [fit(f"train.a.fold{fold}", 1.0) for fold in range(5)]
+    preparing = Step(id="prepare", kind="prepare", title="", long=why == "reading")
+    more = [Step(id="interval", kind="interval", title="")] if why == "interval" else []
+    steps = [preparing, *folds, *more]
+    found = Clock(steps, Budget(100.0, started=1000.0), jobs=1, sparing=why != "pods")
+    found.end(preparing, 60.0)
+    assert found.spares(folds[4]) is None
+
+
+def test_an_explanation_has_time_of_its_own(now: dict[str, float]) -> None:
+    explain, track = (Step(id=kind, kind=kind, title="") for kind in ("explain", "track"))
+    for steps in ([*STEPS, explain], [*STEPS, explain, track]):
+        found = Clock(steps, Budget(100.0, started=1000.0), jobs=1)
+        assert found.begin(explain)() - found.training_ends >= 1.5
+
+
 def test_how_many_folds_there_are_is_settled_once(now: dict[str, float]) -> None:
     found, folds = prepared(0.1)
     assert found.spares(folds[4]) is None

@@ -220,6 +220,36 @@ def test_an_interrupt_leaves_a_checkpoint(tmp_path: Path) -> None:
     assert len(learner.seen) == 400
 
 
+def test_a_shorter_run_brings_its_learning_rate_to_an_end(tmp_path: Path) -> None:
+    asked: list[tuple[float, int]] = []
+
+    def shorten(seconds: float, done: int) -> int:
+        asked.append((seconds, done))
+        return 4
+
+    whole = run(tmp_path / "whole", shorten=lambda seconds, done: None)
+    short = run(tmp_path / "short", shorten=shorten, checkpoint_seconds=0.0)
+    assert whole.horizon is None and same(whole, run(tmp_path / "plain"))
+    assert short.horizon == 4 and len(short.curve) == 4
+    assert [done for _, done in asked] == [2], "after 20 batches of seven an epoch"
+    plain = run(tmp_path / "cut", ends_after=lambda batches: batches >= 28)
+    assert short.curve[:2] == plain.curve[:2] and short.curve[3] != plain.curve[3]
+    # What was shortened is no place to go on from.
+    assert same(run(tmp_path / "short"), whole)
+
+
+def test_a_resumed_run_measures_its_own_batches(tmp_path: Path) -> None:
+    def stop(fraction: float, message: str) -> None:
+        if message.startswith("epoch 2/6"):
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        run(tmp_path, progress=stop)
+    asked: list[float] = []
+    run(tmp_path, shorten=lambda seconds, done: asked.append(seconds))
+    assert len(asked) == 1 and 0 < asked[0] < 60, "not since the machine was started"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
