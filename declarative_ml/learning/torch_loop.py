@@ -270,6 +270,7 @@ class _Run:
                 f"training diverged: the loss is {train_loss} in epoch {position.epoch + 1}",
                 hint="lower learning_rate",
             )
+        complete = position.batch == settings.steps
         position.epoch += 1
         position.batch, position.loss_sum = 0, 0.0
         validation = self._validation_loss()
@@ -283,7 +284,7 @@ class _Run:
             self.best = self.average.clone()
         waited = position.epoch - position.best_epoch
         whole = position.epoch >= self.epochs or waited >= settings.patience
-        if whole:
+        if whole and complete:
             self.stopped_after = None
         position.done = whole or self.stopped_after is not None
 

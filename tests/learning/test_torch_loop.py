@@ -238,6 +238,19 @@ def test_a_shorter_run_brings_its_learning_rate_to_an_end(tmp_path: Path) -> Non
     assert same(run(tmp_path / "short"), whole)
 
 
+@pytest.mark.parametrize("stop", [20, 24, 27, 28])
+def test_where_a_last_epoch_was_cut_is_told(tmp_path: Path, stop: int) -> None:
+    """Four epochs of seven batches: the fourth is the last, and may itself be cut."""
+
+    def short(folder: str, **changes: object) -> Trained:
+        return run(tmp_path / folder, shorten=lambda seconds, done: 4, **changes)
+
+    cut = short("cut", ends_after=lambda batches: batches >= stop)
+    assert cut.stopped_after == (stop if stop < 28 else None)
+    again = short("again", ends_after=lambda batches: batches >= (cut.stopped_after or 99))
+    assert same(again, cut) and again.stopped_after == cut.stopped_after
+
+
 def test_a_resumed_run_measures_its_own_batches(tmp_path: Path) -> None:
     def stop(fraction: float, message: str) -> None:
         if message.startswith("epoch 2/6"):
