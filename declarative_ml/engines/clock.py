@@ -20,10 +20,10 @@ from declarative_ml.steps.context import SHORT
 _AFTER = 2.5
 """Seconds for what follows training always: the graph, its scores, a try of the bundle, the report."""
 _ALSO_AFTER = {"explain": 1.5, "track": 1.5, "convert": 6.0}
-_AFTER_VALUES = 2.0
-"""Seconds for what follows the values of an explanation: plots, the bundle, a try of it, the report."""
 """Seconds for these kinds of steps, where the plan has them. A converter has a process of its own, which
 first imports it."""
+_AFTER_VALUES = 2.0
+"""Seconds for what follows the values of an explanation: plots, the bundle, a try of it, the report."""
 _AFTER_PER_BEFORE = 1.2
 """Seconds for what follows training, for each second that the steps before training took."""
 _START = 0.5
