@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from declarative_ml.core.errors import DataError, DmlError
 from declarative_ml.serving.exchange import (
     REPLY,
-    TASKS,
     Answer,
     Call,
     Gone,
@@ -32,6 +31,7 @@ from declarative_ml.serving.exchange import (
     read_body,
     send_answer,
 )
+from declarative_ml.serving.express import Express
 from declarative_ml.serving.fleet import Fleet, open_fleet
 from declarative_ml.serving.lineup import read_lineup, stamp
 from declarative_ml.serving.routes import Route
@@ -57,6 +57,7 @@ class Application:
         self.service, self.lineup_file = service, lineup_file
         self._reporter = reporter
         self._table = Table(service, service.fleet)
+        self.express = Express(service, lambda: self._table, reporter)
         self._retired: deque[Table] = deque()
 
     @property
@@ -155,7 +156,6 @@ class Application:
         """Answer a request of `route`; `reply` sends an answer whole."""
         service, began = self.service, time.perf_counter()
         call = Call(route.method, route.path, dict(scope["headers"]), query=scope.get("query_string", b""))
-        call.alone = len(scope.get(TASKS, ())) == 1
         share = Share(service)
         service.inside += 1
         try:

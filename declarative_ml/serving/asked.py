@@ -30,8 +30,6 @@ async def answered(model: ServedModel, call: Call, limits: Limits, read: Read) -
     asked = _read(model, call, limits, read)
     if asked.rows > SMALL_ROWS:
         return await model.aside(lambda: _scored(model, call, asked))
-    if call.alone:  # To wait for a batch is to go round the event loop twice.
-        return _scored(model, call, asked)
     call.begin("infer")
     return _replied(call, asked, await model.batched(asked))
 
@@ -57,9 +55,6 @@ def _read(model: ServedModel, call: Call, limits: Limits, read: Read) -> Asked:
 
 
 def _scored(model: ServedModel, call: Call, asked: Asked) -> Done:
-    if asked.rows <= SMALL_ROWS:
-        call.begin("infer")
-        return _replied(call, asked, model.at_once(asked))
     asked.raw = asked.columns(model.scorer)
     call.begin("infer")
     return _replied(call, asked, model.scorer.predict_raw(asked.raw))

@@ -43,19 +43,13 @@ class Asked:
         return scorer.raw_rows(self.table or [])[0] if self.raw is None else self.raw
 
 
-@dataclass(slots=True)
-class _Waiting:
-    asked: Asked
-    answer: asyncio.Future[Predictions]
-
-
 class Batcher:
     """Scores small requests of one event loop, several at once where several are there."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._names = scorer.columns
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[tuple[Asked, asyncio.Future[Predictions]]] = []
         self.sizes = [0] * (MOST_ROWS.bit_length() + 1)
         """How many batches had 1, 2 or 3, 4 to 7, … rows, by `int.bit_length` of their number."""
 
@@ -65,80 +59,85 @@ class Batcher:
         answer: asyncio.Future[Predictions] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._drain)
-        self._waiting.append(_Waiting(asked, answer))
+        self._waiting.append((asked, answer))
         return answer
-
-    def alone(self, asked: Asked) -> Predictions:
-        """The predictions for one request by itself. Raises DataError for what does not fit."""
-        asked.raw = asked.columns(self._scorer)
-        self.sizes[asked.rows.bit_length()] += 1
-        return self._scorer.answers([self._scorer.run(asked.raw)])
 
     def _drain(self) -> None:
         waiting, self._waiting = self._waiting, []
-        batch: list[_Waiting] = []
+        found = self.scored([asked for asked, _ in waiting])
+        for (_, answer), scored in zip(waiting, found, strict=True):
+            if answer.done():
+                continue
+            if isinstance(scored, Exception):
+                answer.set_exception(scored)
+            else:
+                answer.set_result(scored)
+
+    def scored(self, asked: Sequence[Asked]) -> list[Predictions | Exception]:
+        """The predictions for each of some small requests, or why it gets none."""
+        found: list[Predictions | Exception] = []
+        batch: list[Asked] = []
         rows = 0
-        for item in waiting:
-            if batch and rows + item.asked.rows > MOST_ROWS:
-                self._run(batch)
+        for item in asked:
+            if batch and rows + item.rows > MOST_ROWS:
+                found += self._run(batch)
                 batch, rows = [], 0
             batch.append(item)
-            rows += item.asked.rows
-        self._run(batch)
+            rows += item.rows
+        return [*found, *self._run(batch)] if batch else found
 
-    def _run(self, batch: Sequence[_Waiting]) -> None:
+    def _run(self, batch: Sequence[Asked]) -> Sequence[Predictions | Exception]:
         try:
-            read, parts = self._read(batch)
-            rows = sum(item.asked.rows for item in read)
+            read, parts, unread = self._read(batch)
             columns = self._together(parts) if read else {}
             scored = self._scorer.answers([self._scorer.run(columns)] if read else [])
         except Exception as error:  # noqa: BLE001  (each request gets it, none is left waiting)
-            for item in batch:
-                _fail(item, error)
-            return
-        self.sizes[rows.bit_length()] += 1
+            return [error] * len(batch)
+        self.sizes[len(scored).bit_length()] += 1
+        found: dict[int, Predictions | Exception] = dict(unread)
         start = 0
-        for item in read:
-            end = start + item.asked.rows
-            item.asked.batch = columns, scored, start
-            if not item.answer.done():
-                item.answer.set_result(scored if len(read) == 1 else scored.part(start, end))
+        for place in read:
+            asked = batch[place]
+            end = start + asked.rows
+            asked.batch = columns, scored, start
+            found[place] = scored if len(read) == 1 else scored.part(start, end)
             start = end
+        return [found[place] for place in range(len(batch))]
 
-    def _read(self, batch: Sequence[_Waiting]) -> tuple[list[_Waiting], list[Columns]]:
-        """The requests that could be read, in the order of their rows, and those rows' columns."""
-        read = [item for item in batch if item.asked.raw is None]
+    def _read(self, batch: Sequence[Asked]) -> tuple[list[int], list[Columns], dict[int, Exception]]:
+        """Places of the requests that could be read, in the order of their rows; those rows' columns; and why
+        the others could not."""
+        read = [place for place, asked in enumerate(batch) if asked.raw is None]
         parts: list[Columns] = []
+        unread: dict[int, Exception] = {}
         if read:
-            rows = [row for item in read for row in item.asked.table or ()]
+            rows = [row for place in read for row in batch[place].table or ()]
             try:
                 parts = [self._scorer.raw_rows(rows)[0]]
             except (DataError, RecursionError):
-                read, parts = self._read_each(read)
-        for item in batch:
-            if item.asked.raw is not None:
-                read.append(item)
-                parts.append(item.asked.raw)
-        return read, parts
+                read, parts, unread = self._read_each(batch, read)
+        for place, asked in enumerate(batch):
+            if asked.raw is not None:
+                read.append(place)
+                parts.append(asked.raw)
+        return read, parts, unread
 
-    def _read_each(self, items: Sequence[_Waiting]) -> tuple[list[_Waiting], list[Columns]]:
+    def _read_each(
+        self, batch: Sequence[Asked], places: Sequence[int]
+    ) -> tuple[list[int], list[Columns], dict[int, Exception]]:
         """As `_read`, one by one: a request that does not fit is told so, the others go on."""
-        read: list[_Waiting] = []
+        read: list[int] = []
         parts: list[Columns] = []
-        for item in items:
+        unread: dict[int, Exception] = {}
+        for place in places:
             try:
-                parts.append(item.asked.columns(self._scorer))
-                read.append(item)
+                parts.append(batch[place].columns(self._scorer))
+                read.append(place)
             except (DataError, RecursionError) as error:
-                _fail(item, error)
-        return read, parts
+                unread[place] = error
+        return read, parts, unread
 
     def _together(self, parts: Sequence[Columns]) -> Columns:
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
-
-
-def _fail(item: _Waiting, error: Exception) -> None:
-    if not item.answer.done():
-        item.answer.set_exception(error)

@@ -12,7 +12,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from declarative_ml.serving.exchange import REPLY, TASKS
+from declarative_ml.serving.exchange import REPLY
 
 MOST_HEAD = 64 << 10
 """Bytes of a request's line and headers; also of whatever else is no body, such as trailers."""
@@ -56,6 +56,7 @@ class Connection(HttpToolsProtocol):
         """See asyncio.Protocol."""
         if self._deaf:
             return
+        self._stir()
         self._no_body += len(data)
         self._feed(data)
         if self._timer is None and not self._whole:
@@ -63,8 +64,11 @@ class Connection(HttpToolsProtocol):
         if self._no_body > MOST_HEAD:
             self._refuse(431, LONG_HEAD)
 
-    def _feed(self, data: bytes) -> None:
+    def _stir(self) -> None:
+        """Something comes: the connection is not idle."""
         self._unset_keepalive_if_required()
+
+    def _feed(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -131,7 +135,6 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
         scope: Any = cycle.scope
-        scope[TASKS] = self.tasks
         scope[REPLY] = partial(_reply, cycle)
         super()._start_asgi_task(cycle, app)
 
@@ -186,23 +189,29 @@ async def _reply(
         await cycle.flow.drain()
     if cycle.disconnected or cycle.response_started:
         return
-    lines, ends = [STATUS_LINE[status]], False
-    for name, value in (*cycle.default_headers, *headers):
-        if b"\n" in value or b"\r" in value:
-            raise ValueError(f"a header {name!r} of two lines")
-        ends = ends or name == b"connection"
-        lines += (name, b": ", value, b"\r\n")
+    ends = any(name == b"connection" for name, _ in headers)
     if not cycle.keep_alive and not ends:
-        lines.append(b"connection: close\r\n")
-    lines.append(b"\r\n")
-    if cycle.scope["method"] != "HEAD":
-        lines.append(body)
+        headers = [*headers, (b"connection", b"close")]
+    whole = whole_answer(
+        status, (*cycle.default_headers, *headers), b"" if cycle.scope["method"] == "HEAD" else body
+    )
     cycle.response_started = cycle.response_complete = True
-    cycle.transport.write(b"".join(lines))
+    cycle.transport.write(whole)
     cycle.message_event.set()
     if ends or not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+def whole_answer(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The bytes of an answer. Raises ValueError for a header that would be two."""
+    lines = [STATUS_LINE[status]]
+    for name, value in headers:
+        if b"\n" in value or b"\r" in value:
+            raise ValueError(f"a header {name!r} of two lines")
+        lines += (name, b": ", value, b"\r\n")
+    lines += (b"\r\n", body)
+    return b"".join(lines)
 
 
 class _LongHead(Exception):

@@ -24,8 +24,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Reply = Callable[[int, Sequence[tuple[bytes, bytes]], bytes], Awaitable[None]]
 """Sends status, headers and body at once."""
 
-TASKS = "declarative_ml.tasks"
-"""The key of an ASGI scope under which our connection leaves the set of tasks that answer requests."""
 REPLY = "declarative_ml.reply"
 """The key of an ASGI scope under which our connection leaves the function that sends a whole answer."""
 JSON = b"application/json"
@@ -44,8 +42,6 @@ class Call:
     """Names in lower case; of equal names the last counts."""
     body: bytes = b""
     query: bytes = b""
-    alone: bool = False
-    """No other request is in the house."""
     rows: int = 0
     """Rows that it asks to be scored, as soon as they are read."""
     stages: list[tuple[str, float]] = field(default_factory=list)
@@ -188,13 +184,18 @@ def _too_long(limits: Limits) -> Refusal:
     )
 
 
-async def send_answer(send: Send, answer: Answer, reply: Reply | None = None) -> None:
-    """Hand the answer to the server, whole where there is a `reply`."""
-    headers = [
+def content_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer."""
+    return [
         (b"content-type", answer.media),
         (b"content-length", b"%d" % len(answer.body)),
         *answer.headers,
     ]
+
+
+async def send_answer(send: Send, answer: Answer, reply: Reply | None = None) -> None:
+    """Hand the answer to the server, whole where there is a `reply`."""
+    headers = content_headers(answer)
     if reply is not None:
         await reply(answer.status, headers, answer.body)
         return

@@ -56,9 +56,9 @@ class ServedModel:
         """The predictions for few rows, scored together with those of other requests."""
         return self._batcher.submit(asked)
 
-    def at_once(self, asked: Asked) -> Predictions:
-        """The predictions for few rows, scored alone."""
-        return self._batcher.alone(asked)
+    def scored(self, asked: Sequence[Asked]) -> list[Predictions | Exception]:
+        """The predictions for each of some small requests, or why it gets none; they are scored together."""
+        return self._batcher.scored(asked)
 
     async def aside(self, work: Callable[[], Result]) -> Result:
         """Do long work in the model's thread, one piece at a time; the event loop goes on."""

@@ -42,6 +42,8 @@ class Route:
     """Costs a prediction or more: counts against the limit of requests at once."""
     model: ServedModel | None = None
     """The one that it asks."""
+    scoring: tuple[Line, Read] | None = None
+    """Who answers a request for predictions, and what reads it: the handler does so too, and all else."""
 
 
 def routes_of(service: Service, fleet: Fleet) -> list[Route]:
@@ -131,6 +133,7 @@ def _model(service: Service, line: Line, prefix: str) -> list[Route]:
             {200: {"description": "The predictions, in the order of the rows", "content": content}, **taken},
             works=True,
             model=model,
+            scoring=(line, read_asked),
         ),
         Route(
             "POST",
@@ -201,6 +204,7 @@ def _clouds(service: Service, line: Line) -> list[Route]:
             taken,
             works=True,
             model=model,
+            scoring=(line, read_asked),
         ),
         Route(
             "POST",
@@ -212,6 +216,7 @@ def _clouds(service: Service, line: Line) -> list[Route]:
             taken,
             works=True,
             model=model,
+            scoring=(line, read_instances),
         ),
     ]
 
@@ -226,13 +231,25 @@ def _protocol(service: Service, line: Line, prefix: str, versions: Sequence[str]
     async def metadata(call: Call) -> Answer:
         return as_json(inference_protocol.metadata(model, versions))
 
-    infer = _scoring(service, line, inference_protocol.read_inference)
+    scoring = line, inference_protocol.read_inference
     tag, taken = "open inference protocol", description.refusals(400, 401, 408, 413, 415, 503)
     body = {"requestBody": description.infer_body(model)}
+    infer = Route(
+        "POST",
+        f"{prefix}/infer",
+        _scoring(service, *scoring),
+        "Predict",
+        tag,
+        body,
+        taken,
+        works=True,
+        model=model,
+        scoring=scoring,
+    )
     return [
         Route("GET", prefix, metadata, "Inputs and outputs of the model", tag, model=model),
         Route("GET", f"{prefix}/ready", ready, "Whether the model is ready", tag, probe=True, model=model),
-        Route("POST", f"{prefix}/infer", infer, "Predict", tag, body, taken, works=True, model=model),
+        infer,
     ]
 
 

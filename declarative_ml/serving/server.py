@@ -132,7 +132,7 @@ def _run(
 def _config(options: Serve, application: Application | str) -> uvicorn.Config:
     import uvicorn
 
-    from declarative_ml.serving.connection import Connection
+    from declarative_ml.serving.express_connection import ExpressConnection
 
     return uvicorn.Config(
         application,
@@ -140,7 +140,7 @@ def _config(options: Serve, application: Application | str) -> uvicorn.Config:
         host=options.host,
         port=options.port,
         workers=options.workers,
-        http=Connection,
+        http=ExpressConnection,
         ws="none",
         lifespan="on",
         log_config=None,

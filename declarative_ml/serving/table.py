@@ -21,6 +21,8 @@ class Table:
         self.fleet, self._service = fleet, service
         self.routes = routes_of(service, fleet)
         self.known = {(route.method, route.path): route for route in self.routes}
+        self.scoring = {route.path.encode(): route for route in self.routes if route.scoring is not None}
+        """By address: those that may go express."""
         self.slow = _fastapi(fleet, self.routes)
         self.inside = 0
         """Requests that are answered by these routes."""
@@ -30,6 +32,7 @@ class Table:
     def clear(self) -> None:
         """Let go of the handlers, and of the models that they hold."""
         self.known.clear()
+        self.scoring.clear()
         self.routes.clear()
 
     @cached_property
