@@ -6,55 +6,26 @@ import asyncio
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
+from wire import House, Wire
 
 from declarative_ml.serving.connection import Connection
 from declarative_ml.serving.exchange import REPLY, Answer, send_answer
 
 
-class Line(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def resume_reading(self) -> None:
-        """Nothing to do."""
-
-
-def exchange(request: bytes, answer: Answer) -> Line:
+def exchange(request: bytes, answer: Answer) -> Wire:
     """What goes over the line when `answer` is the application's to `request`."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send_answer(send, answer, scope.pop(REPLY))
 
-    async def go() -> Line:
-        config = uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None)
-        config.load()
-        state = ServerState()
-        state.default_headers = [(b"date", b"today")]
-        link, line = Connection(config, state, {}), Line()
-        link.connection_made(line)
+    async def go() -> Wire:
+        house = House(app, Connection)
+        link, wire = house.connect()
         link.data_received(request)
-        await asyncio.gather(*state.tasks)
-        link.connection_lost(ConnectionResetError())  # without a close of its own
-        return line
+        await asyncio.gather(*house.state.tasks)
+        house.leave()
+        return wire
 
     return asyncio.run(go())
 
