@@ -10,7 +10,7 @@ from declarative_ml.core.errors import UsageError
 
 OURS = "dml"
 PRESETS: dict[str, tuple[str, ...]] = {
-    "dml": ("",),
+    "dml": ("", "capped"),
     "autogluon": ("medium", "best"),
     "h2o": ("",),
     "flaml": ("",),

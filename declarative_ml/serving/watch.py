@@ -202,7 +202,10 @@ def _parts(scorer: Scorer, seen: Sequence[Seen]) -> Iterator[tuple[Columns, Pred
         end = start + asked.rows
         while place < len(seen) and _follows(near := seen[place][2], together, end):
             end, place = end + near.rows, place + 1
-        yield {name: values[start:end] for name, values in columns.items()}, together.part(start, end)
+        if end - start == len(together):
+            yield columns, together
+        else:
+            yield {name: values[start:end] for name, values in columns.items()}, together.part(start, end)
 
 
 def _follows(asked: Asked, together: Predictions, place: int) -> bool:
