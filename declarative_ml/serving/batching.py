@@ -93,7 +93,8 @@ class Batcher:
             scored = self._scorer.answers([self._scorer.run(columns)] if read else [])
         except Exception as error:  # noqa: BLE001  (each request gets it, none is left waiting)
             return [error] * len(batch)
-        self.sizes[len(scored).bit_length()] += 1
+        if read:
+            self.sizes[len(scored).bit_length()] += 1
         found: dict[int, Predictions | Exception] = dict(unread)
         start = 0
         for place in read:

@@ -59,10 +59,20 @@ class Connection(HttpToolsProtocol):
         self._stir()
         self._no_body += len(data)
         self._feed(data)
-        if self._timer is None and not self._whole:
-            self._wait()
+        if not self._whole:
+            if self._timer is None:
+                self._wait()
+        elif self.timeout_keep_alive_task is None:
+            self._mind_idleness()
         if self._no_body > MOST_HEAD:
             self._refuse(431, LONG_HEAD)
+
+    def _mind_idleness(self) -> None:
+        """What came completed no request that is to be answered: the connection is idle as before."""
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _stir(self) -> None:
         """Something comes: the connection is not idle."""

@@ -8,6 +8,7 @@ be answered at once, for whatever reason, goes the ordinary way (`app`) from its
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from declarative_ml.serving.table import Table
 if TYPE_CHECKING:
     from declarative_ml.serving.apm.reporter import Reporter
 
+log = logging.getLogger("declarative_ml.serving")
+
 MOST_BYTES = 8 << 10
 """Of a body that goes express: few rows."""
 
@@ -41,6 +44,9 @@ class Sender(Protocol):
 
     def go_ordinary(self, ticket: Ticket) -> None:
         """Hand the request to the application."""
+
+    def linger(self) -> None:
+        """End the connection."""
 
 
 @dataclass(slots=True)
@@ -92,7 +98,7 @@ class Express:
                 continue
             found = self._read(ticket) if room > 0 else None
             if found is None:
-                ticket.sender.go_ordinary(ticket)
+                self._go_ordinary(ticket)
             else:
                 room -= 1
                 by_model.setdefault(found[0], []).append(found[1])
@@ -106,43 +112,69 @@ class Express:
             return None
         line, read = route.scoring
         call = Call(route.method, route.path, dict(ticket.headers), ticket.body)
-        if line.goes_by_columns or b"content-encoding" in call.headers:
+        # A canary is drawn once a request: drawn again for those that it refuses, it would seem better.
+        if line.canary is not None or b"content-encoding" in call.headers:
             return None
         if len(ticket.body) > service.limits.body_bytes:
             return None
         call.begin("decode")
         try:
             service.admit(call.headers)
-            call.model = line.draw()
-            asked = read(call.model, call, service.limits)
+            asked = read(line.model, call, service.limits)
         except Exception:  # noqa: BLE001  (the ordinary way meets it again, and tells it)
             return None
         call.rows = asked.rows
-        return (call.model, _Work(ticket, route, line, call, asked)) if asked.rows <= SMALL_ROWS else None
+        return (line.model, _Work(ticket, route, line, call, asked)) if asked.rows <= SMALL_ROWS else None
+
+    def _go_ordinary(self, ticket: Ticket) -> None:
+        try:
+            ticket.sender.go_ordinary(ticket)
+        except Exception:
+            # The other tickets get their answers.
+            log.exception("a request could not be handed over")
+            ticket.sender.linger()
 
     def _score(self, model: ServedModel, works: Sequence[_Work]) -> None:
         began = time.perf_counter()
         found = model.scored([work.asked for work in works])
+        done: list[tuple[_Work, float]] = []
         for work, scored in zip(works, found, strict=True):
             work.call.stages.append(("infer", began))
             answer = None if isinstance(scored, Exception) else self._answer(model, work, scored)
             if answer is None:
-                work.ticket.sender.go_ordinary(work.ticket)
+                self._go_ordinary(work.ticket)
             else:
-                self._finish(work, answer)
+                done.append((work, self._finish(work, answer)))
+        if self._reporter is not None:
+            for work, ended in done:
+                self._report(self._reporter, model, work, ended)
 
     def _answer(self, model: ServedModel, work: _Work, scored: Predictions) -> Answer | None:
         work.call.begin("encode")
         try:
             answer = work.asked.reply(scored)
-            return self._service.answered(work.line, model, work.call, work.asked, scored, answer)
         except Exception:  # noqa: BLE001  (as above)
             return None
+        try:
+            return self._service.answered(work.line, model, work.call, work.asked, scored, answer)
+        except Exception:
+            # Counted in part, it is not asked again.
+            log.exception("an answer could not be watched")
+            return answer
 
-    def _finish(self, work: _Work, answer: Answer) -> None:
+    def _finish(self, work: _Work, answer: Answer) -> float:
         ticket, ended = work.ticket, time.perf_counter()
         self._service.metrics.count(work.route.path, answer.status, ended - ticket.began)
-        ticket.sender.finish(answer)
-        if self._reporter is not None:
-            call = work.call
-            self._reporter.report(call, call.model, ticket.headers, answer.status, ticket.began, ended)
+        try:
+            ticket.sender.finish(answer)
+        except Exception:
+            log.exception("an answer could not be sent")
+            ticket.sender.linger()
+        return ended
+
+    def _report(self, reporter: Reporter, model: ServedModel, work: _Work, ended: float) -> None:
+        ticket = work.ticket
+        try:
+            reporter.report(work.call, model, ticket.headers, 200, ticket.began, ended)
+        except Exception:
+            log.exception("a request could not be reported")

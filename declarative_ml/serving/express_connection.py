@@ -13,6 +13,9 @@ from declarative_ml.serving.connection import MOST_HEAD, Connection, whole_answe
 from declarative_ml.serving.exchange import Answer, content_headers
 from declarative_ml.serving.express import MOST_BYTES, Express, Ticket
 
+MOST_OF_A_READ = 8
+"""Requests of one read, one behind another, that go express."""
+
 
 class ExpressConnection(Connection):
     """At most one request of a connection waits: what follows it has it answered first."""
@@ -22,6 +25,8 @@ class ExpressConnection(Connection):
     _body: bytes | None = None
     """What came of the body of a request that may go express."""
     _answered_at = 0.0
+    _left = 0
+    """Requests of this read that may still go express: others wait meanwhile."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -30,10 +35,12 @@ class ExpressConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._ticket = self._body = None
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._left = MOST_OF_A_READ
         super().data_received(data)
         if self._body is not None:
             self._begin_ordinary()
@@ -59,6 +66,7 @@ class ExpressConnection(Connection):
     def _may_go_express(self) -> bool:
         return (
             self._express is not None
+            and self._left > 0
             and self._express.takes(self.url)
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
@@ -88,6 +96,7 @@ class ExpressConnection(Connection):
         self._whole = True
         self._no_body = 0
         self._rest()
+        self._left -= 1
         self._ticket = Ticket(self, self.url, self.headers, self._body, time.perf_counter())
         self._body = None
         self._express.take(self._ticket, alone=len(self.connections) == 1)
@@ -111,6 +120,7 @@ class ExpressConnection(Connection):
     def go_ordinary(self, ticket: Ticket) -> None:
         """See express.Sender."""
         self._ticket = None
+        self._no_body = 0  # the head was judged when it came
         self.url, self.headers, self._body = ticket.url, list(ticket.headers), ticket.body
         # The parser may be at the next request already.
         parser: Any = self.parser
@@ -138,8 +148,8 @@ class ExpressConnection(Connection):
     def timeout_keep_alive_handler(self) -> None:
         """End a connection that nothing came over; see uvicorn."""
         left = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if self._ticket is not None or left > 0:
-            self._idle_after(max(left, 0.001))
+        if left > 0 or self._ticket is not None:
+            self._idle_after(left if left > 0 else self.timeout_keep_alive)
         else:
             super().timeout_keep_alive_handler()
 
@@ -147,6 +157,11 @@ class ExpressConnection(Connection):
         """See uvicorn."""
         self._settle()
         super().shutdown()
+
+    def linger(self) -> None:
+        """See Connection."""
+        self._ticket = self._body = None
+        super().linger()
 
     def _refuse(self, status: int, reason: str) -> None:
         self._settle()

@@ -137,6 +137,8 @@ REQUESTS: dict[str, bytes] = {
     "an instance": request(json.dumps({"instances": [ROW]}).encode(), path="/vertex/predict"),
     "csv": request(b"age,fare,town,member,seen\n1,2,Oslo,yes,2024-05-04\n", "content-type: text/csv"),
     "chunks": request(CHUNKS, "transfer-encoding: chunked"),
+    "a broken chunk": request(b"ZZ\r\n", "transfer-encoding: chunked"),
+    "a broken chunk and a wrong token": request(b"ZZ\r\n", "transfer-encoding: chunked", "x-api-key: no"),
     "the last of a connection": asking([ROW], "connection: close"),
     "an older version": asking([ROW], version="1.0"),
     "an expectation": asking([ROW], "expect: 100-continue"),
@@ -164,6 +166,9 @@ REQUESTS: dict[str, bytes] = {
 }
 
 
+BROKEN = {"words", "a broken chunk", "a broken chunk and a wrong token"}
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_both_ways_write_the_same(application: Application, name: str) -> None:
     assert answers(application, ExpressConnection, [REQUESTS[name]]) == answers(
@@ -172,7 +177,7 @@ def test_both_ways_write_the_same(application: Application, name: str) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(sorted(REQUESTS.keys() - {"words"})), min_size=1, max_size=4), st.data())
+@given(st.lists(st.sampled_from(sorted(REQUESTS.keys() - BROKEN)), min_size=1, max_size=4), st.data())
 def test_however_the_requests_are_cut(
     application: Application, names: list[str], data: st.DataObject
 ) -> None:
@@ -269,6 +274,79 @@ def test_what_fails_within_is_told_once_by_the_ordinary_way(
     assert written.startswith(b"HTTP/1.1 500 ")
     assert written.count(b"HTTP/1.1") == 1
     assert len([record for record in caplog.records if "failed" in record.message]) == 1
+
+
+def test_what_cannot_be_handed_over_costs_the_others_nothing(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> list[Wire]:
+        house = House(application, ExpressConnection)
+        ends = [house.connect() for _ in range(3)]
+        for (link, _), name in zip(ends, ("a misfit", "a row", "a misfit"), strict=True):
+            link.data_received(REQUESTS[name])
+        monkeypatch.setattr(ends[0][0], "_begin_ordinary", lambda: 1 / 0)
+        await house.rest()
+        house.leave()
+        return [wire for _, wire in ends]
+
+    lost, fine, misfit = asyncio.run(go())
+    assert not lost.written
+    assert fine.written[0].startswith(b"HTTP/1.1 200 ")
+    assert misfit.written[0].startswith(b"HTTP/1.1 422 ")
+
+
+def test_rows_that_cannot_be_watched_are_answered_and_counted_once(
+    bundle_of: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = ServedModel(bundle_of("stays"))
+    watch_models([model], Monitor())
+    service = Service(Fleet.of([model]), token=b"secret")
+    monkeypatch.setattr(model.watch, "observe", lambda *_: 1 / 0)
+    written, _ = answers(Application(service), ExpressConnection, [REQUESTS["three rows"]])
+    assert written.startswith(b"HTTP/1.1 200 ")
+    assert service.metrics.rows == {(model.name, model.version): 3}
+    assert "could not be watched" in caplog.text
+    service.close()
+
+
+def test_a_long_pipeline_does_not_hold_the_loop(application: Application) -> None:
+    async def go() -> tuple[int, Wire]:
+        house = House(application, ExpressConnection)
+        link, wire = house.connect()
+        link.data_received(REQUESTS["a row"] * 40)
+        at_once = len(wire.written)
+        await house.rest()
+        house.leave()
+        return at_once, wire
+
+    at_once, wire = asyncio.run(go())
+    assert (at_once, len(wire.written)) == (8, 40)
+
+
+@pytest.mark.parametrize("kind", [Connection, ExpressConnection])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize("behind", [b"", b"\r\n"])
+def test_a_connection_always_has_an_end(
+    application: Application, kind: type[Connection], pieces: int, behind: bytes
+) -> None:
+    """A refusal that leaves before the whole request came does not leave the connection without a timer."""
+    sent = REQUESTS["a wrong token"]
+    head = sent.index(b"\r\n\r\n") + 5
+    cuts = [head, head + 20, head + 40][:pieces]
+
+    async def go() -> bool:
+        house = House(application, kind, idle_seconds=1)
+        link, wire = house.connect()
+        for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+            link.data_received(sent[start:end])
+            await house.turn()
+        if behind:
+            link.data_received(behind)
+        await asyncio.sleep(1.3)
+        house.leave()
+        return wire.closed
+
+    assert asyncio.run(go())
 
 
 def test_rows_are_watched(bundle_of: Callable[[str], Bundle]) -> None:
