@@ -25,8 +25,8 @@ the same rows, the same columns, the same spellings of a missing cell, the same 
 threads each, no network while fitting. Columns that give the target away are taken out for all. `@60` is the
 seconds that a contender was given. Division 0 of a table is its own train.csv and test.csv; the others are
 drawn from the rows of both, seeded, classes in proportion. A contender that fails, or takes a quarter more
-than its seconds and 15 s to start, is ranked last and said to be so. `dml-capped` has a line more in its spec,
-`max_latency`: 100 us for a row of up to 20 columns, and 2 us for each further one.
+than its seconds and 15 s to start, is ranked last and said to be so. `dml-capped` has a line more in its
+spec, `max_latency`: 100 us for a row of up to 20 columns, and 2 us for each further one.
 
 Written by `make bench-quality TABLES=FOLDER PAGE=FILE`; ENTRIES and SPLITS choose contenders and divisions.
 """
