@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -40,6 +41,10 @@ def apm(url: str, more: str = "sample: 1.0") -> str:
     return f"monitor.apm={{url: '{url}', {more}}}"
 
 
+PAUSE = 0.005
+"""Of a client between two requests: the agent's queue of 10,000 events, four a request, is to be enough."""
+
+
 def load(running: Running, row: dict[str, Any], seconds: float, clients: int = 6) -> tuple[int, list[str]]:
     """Answers of 200, and what else happened; the service is stopped in the middle."""
     wait_for(lambda: running.ask("POST", "/predict", {"rows": [row]})[0] == 200)
@@ -47,21 +52,22 @@ def load(running: Running, row: dict[str, Any], seconds: float, clients: int = 6
     body = json.dumps({"rows": [row]})
 
     def ask(number: int) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-        while True:
-            try:
-                link.connect() if link.sock is None else None
-                link.request("POST", "/predict", body)
-                reply = link.getresponse()
-                reply.read()
-            except (OSError, http.client.HTTPException) as error:
-                if not told.is_set():
-                    faults.append(repr(error))
-                return
-            if reply.status == 200:
-                answered[number] += 1
-            else:
-                faults.append(str(reply.status))
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as link:
+            while True:
+                try:
+                    link.connect() if link.sock is None else None
+                    link.request("POST", "/predict", body)
+                    reply = link.getresponse()
+                    reply.read()
+                except (OSError, http.client.HTTPException) as error:
+                    if not told.is_set():
+                        faults.append(repr(error))
+                    return
+                time.sleep(PAUSE)
+                if reply.status == 200:
+                    answered[number] += 1
+                else:
+                    faults.append(str(reply.status))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
     for thread in threads:
