@@ -70,9 +70,10 @@ class Connection(HttpToolsProtocol):
     def _mind_idleness(self) -> None:
         """What came completed no request that is to be answered: the connection is idle as before."""
         if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._idle_after(self.timeout_keep_alive)
+
+    def _idle_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def _stir(self) -> None:
         """Something comes: the connection is not idle."""

@@ -141,12 +141,9 @@ class ExpressConnection(Connection):
         if self.timeout_keep_alive_task is None:
             self._idle_after(self.timeout_keep_alive)
 
-    def _idle_after(self, seconds: float) -> None:
-        # One timer looks again as long as answers leave: one for each costs as much as reading a request.
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
     def timeout_keep_alive_handler(self) -> None:
         """End a connection that nothing came over; see uvicorn."""
+        # One timer looks again as long as answers leave: one for each costs as much as reading a request.
         left = self._answered_at + self.timeout_keep_alive - self.loop.time()
         if left > 0 or self._ticket is not None:
             self._idle_after(left if left > 0 else self.timeout_keep_alive)

@@ -15,9 +15,9 @@ from declarative_ml.graph.plan import Step
 SHORTEST = 0.3
 """A fit with less time than this is not begun, in seconds."""
 SKIPPED = "skipped.json"
+"""A step whose guard finds nothing to do leaves this file, {"reason": …}, as its artifact."""
 SHORT = "the time is short"
 """How the reason begins why a fold is spared: one of all candidates."""
-"""A step whose guard finds nothing to do leaves this file, {"reason": …}, as its artifact."""
 
 
 @dataclass(frozen=True)
