@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from declarative_ml.report.content import ReportContent
 from declarative_ml.scoring.explain import background_rows
 from declarative_ml.scoring.scorer import Scorer
 from declarative_ml.scoring.session import open_session
-from declarative_ml.scoring.timing import microseconds
+from declarative_ml.scoring.timing import TIMED_ROWS, microseconds
 from declarative_ml.steps.card import read_card
 from declarative_ml.steps.context import skip_reason
 from declarative_ml.steps.report import member_result
@@ -135,17 +136,17 @@ def _candidates(origin: Origin) -> dict[str, Any]:
 
 def latencies(*origins: Origin) -> list[float | None]:
     """Seconds to score one row in one thread: the best of two turns each, taken by turns."""
-    rows = [_one_row(origin) for origin in origins]
+    rows = [_some_rows(origin) for origin in origins]
     sessions = [open_session(origin.bundle.read(MODEL), threads=1) for origin in origins]
     taken: list[list[float]] = [[] for _ in origins]
     for _ in range(2):
-        for session, row, times in zip(sessions, rows, taken, strict=True):
-            if row is not None:
-                times.append(microseconds(session, row) / 1e6)
+        for session, some, times in zip(sessions, rows, taken, strict=True):
+            if some is not None:
+                times.append(microseconds(partial(session.run, None), some) / 1e6)
     return [min(times, default=None) for times in taken]
 
 
-def _one_row(origin: Origin) -> dict[str, np.ndarray] | None:
+def _some_rows(origin: Origin) -> dict[str, np.ndarray] | None:
     if not any(origin.bundle.reference().get("background", {}).values()):
         return None
-    return {name: values[:1] for name, values in background_rows(Scorer(origin.bundle)).items()}
+    return {name: values[:TIMED_ROWS] for name, values in background_rows(Scorer(origin.bundle)).items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from pydantic import field_serializer, field_validator
 from declarative_ml.core.component import Section
 from declarative_ml.formats.base import Original, Rows, Run
 from declarative_ml.scoring.session import open_session, run_graph
+from declarative_ml.scoring.timing import microseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 NASTY_NUMBERS = (float("nan"), float("inf"), 0.0, -1.0, 1e9, -1e9, 3e38)
 NASTY_TEXTS = ("", "never seen \u2603", " ", "9999-12-31", "0", "'\";--")
 _MOST_NASTY = 600
-_CALLS = 50
-_SECONDS = 0.5
-"""A row is scored so often, or for so long, to time it."""
 
 
 class Parity(Section):
@@ -68,7 +65,6 @@ def measure(original: Original, run: Run, tolerance: float) -> Parity:
     expected = expected_of(original, rows)
     found = np.asarray(run(rows), dtype=np.float64).reshape(expected.shape)
     difference = _differences(original, expected, found)
-    first = {name: values[:1] for name, values in rows.items()}
     return Parity(
         rows=len(expected),
         nasty_rows=len(next(iter(nasty.values()))),
@@ -78,7 +74,7 @@ def measure(original: Original, run: Run, tolerance: float) -> Parity:
         worst=_where(original, int(difference.argmax())) if difference.max() > 0 else "",
         disagreements=_disagreements(original, expected, found),
         tolerance=tolerance,
-        microseconds=_microseconds(run, first),
+        microseconds=microseconds(run, original.rows),
     )
 
 
@@ -149,13 +145,3 @@ def _disagreements(original: Original, expected: np.ndarray, found: np.ndarray) 
         limit = np.float32(0.5 if original.threshold is None else original.threshold)
         return int(((expected[:, 1] >= limit) != (found[:, 1] >= limit)).sum())
     return int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
-
-
-def _microseconds(run: Run, row: Rows) -> float:
-    run(row)
-    taken: list[float] = []
-    while len(taken) < _CALLS and sum(taken) < _SECONDS:
-        started = time.perf_counter()
-        run(row)
-        taken.append(time.perf_counter() - started)
-    return 1e6 * sorted(taken)[len(taken) // 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from declarative_ml.core.task import Task
@@ -11,7 +12,7 @@ from declarative_ml.learning.calibration import Calibration
 from declarative_ml.learning.disk_rows import DiskRows
 from declarative_ml.models.base import load_state
 from declarative_ml.scoring.session import open_session
-from declarative_ml.scoring.timing import microseconds
+from declarative_ml.scoring.timing import TIMED_ROWS, microseconds
 from declarative_ml.steps.context import StepContext
 from declarative_ml.steps.members import tuned_model
 from declarative_ml.steps.model_graph import Fits, feature_columns, model_graph
@@ -44,10 +45,10 @@ def cost_of(context: StepContext, task: Task, numbers: Sequence[int]) -> Cost:
     graph = model_graph(context, "candidate", task, columns, fits, shares, Calibration(), 0.5)
     content = graph.SerializeToString()
     session = open_session(content, threads=1)
-    return Cost(len(content), microseconds(session, _first_row(context, columns)))
+    return Cost(len(content), microseconds(partial(session.run, None), _first_rows(context, columns)))
 
 
-def _first_row(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
+def _first_rows(context: StepContext, columns: Any) -> dict[str, np.ndarray]:
 
     order = DiskRows(context.inputs["split"] / "order.npy")
-    return raw_inputs(context.inputs, order[:1], columns)
+    return raw_inputs(context.inputs, order[:TIMED_ROWS], columns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from declarative_ml.core.atomic import write_json
@@ -32,7 +32,7 @@ from declarative_ml.learning.scores import scores
 from declarative_ml.learning.selection import Selection
 from declarative_ml.report.content import GatePart, GateResult
 from declarative_ml.scoring.session import open_session
-from declarative_ml.scoring.timing import microseconds
+from declarative_ml.scoring.timing import TIMED_ROWS, microseconds
 from declarative_ml.spec.gates import Gate
 from declarative_ml.steps import gate_words as words
 from declarative_ml.steps.context import StepContext
@@ -326,8 +326,8 @@ class Court:
         session = open_session(content, threads=1)
         order = DiskRows(self.context.inputs["split"] / "order.npy")
         dtypes = {item["name"]: item["dtype"] for item in self.assembly["inputs"]}
-        row = raw_arrays(self.context.inputs, order[:1], dtypes)
-        taken = min(microseconds(session, row) for _ in range(_TIMINGS))
+        rows = raw_arrays(self.context.inputs, order[:TIMED_ROWS], dtypes)
+        taken = min(microseconds(partial(session.run, None), rows) for _ in range(_TIMINGS))
         return self._capped(name, gate, taken, microseconds_of(str(gate.latency)), "microseconds")
 
     def _size(self, name: str, gate: Gate) -> GateResult:
