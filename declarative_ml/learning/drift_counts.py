@@ -45,17 +45,23 @@ class BinCounts:
         self._kind: str = reference["kind"]
         self._edges = np.asarray(reference["edges"] or [0.0, 0.0], dtype=np.float64)
         self._counts = np.zeros(len(self._edges) - 1, dtype=np.int64)
+        # One search tells all: minus infinity, below the range, the bins, above it, and what is no number.
+        beyond = np.nextafter(self._edges[-1], np.inf)
+        self._limits = np.array([np.finfo(np.float64).min, *self._edges[:-1], beyond, np.inf])
         self._rows = self._missing = self._outside = 0
 
     def update(self, values: np.ndarray) -> None:
         """See ColumnCounts."""
         numbers = _numbers(self._kind, values)
-        kept = numbers[np.isfinite(numbers)]
+        places = np.searchsorted(self._limits, numbers, side="right")
+        cells = np.bincount(places, minlength=len(self._limits) + 1)
+        (lowest, below), (above, highest) = cells[:2].tolist(), cells[-2:].tolist()
+        self._counts += cells[2:-2]
+        self._counts[0] += below
+        self._counts[-1] += above
         self._rows += len(numbers)
-        self._missing += len(numbers) - len(kept)
-        places = np.searchsorted(self._edges[1:-1], kept, side="right")
-        self._counts += np.bincount(places, minlength=len(self._counts))
-        self._outside += int(np.count_nonzero((kept < self._edges[0]) | (kept > self._edges[-1])))
+        self._missing += lowest + highest
+        self._outside += below + above
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """See ColumnCounts."""

@@ -50,14 +50,16 @@ def _numbers(array: pa.Array, *, is_whole: bool) -> np.ndarray | None:
     import pyarrow as pa
 
     kind = array.type
+    values: np.ndarray
     if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
         # Beyond 2**53 only the way over float64 rounds as the rest of the product does.
-        array = array.cast(pa.float64(), safe=False)
-    elif is_whole or not (pa.types.is_float32(kind) or pa.types.is_float64(kind)):
+        values = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        return values.astype(np.float32)
+    if is_whole or not (pa.types.is_float32(kind) or pa.types.is_float64(kind)):
         return None
-    values: np.ndarray = array.to_numpy(zero_copy_only=False)
+    values = array.to_numpy(zero_copy_only=False)
     if np.isinf(values).any():
         return None
     if not pa.types.is_float32(kind):
-        values = np.clip(values, -FLOAT32_MAX, FLOAT32_MAX)
+        values = values.clip(-FLOAT32_MAX, FLOAT32_MAX)
     return values.astype(np.float32, copy=False)

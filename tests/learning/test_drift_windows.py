@@ -8,7 +8,7 @@ import pytest
 
 from declarative_ml.core.columns import raw_column
 from declarative_ml.features import FEATURES
-from declarative_ml.learning.drift_counts import MOST_UNSEEN, WindowCounts
+from declarative_ml.learning.drift_counts import MOST_UNSEEN, WindowCounts, counts_for
 from declarative_ml.learning.drift_windows import Verdict, Windows, judge, judge_windows
 
 LEAST = 500
@@ -143,6 +143,32 @@ def test_too_few_rows_give_no_verdict_and_say_how_many_are_needed(reference: dic
     shown = found.as_dict()
     assert (shown["rows"], shown["rows_needed"], shown["verdict"]) == (499, 500, "too few rows")
     assert {item["moved"] for item in shown["columns"]} == {None}
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [[-1.5, 0.0, 0.25, 4.0], [1.0, 1.0, 2.0], [1.0, 2.0, 2.0], [3.0, 3.0], [], [-3e38, 3e38]],
+    ids=str,
+)
+def test_every_number_is_in_its_bin_outside_or_missing(edges: list[float]) -> None:
+    inf, near = (
+        float("inf"),
+        [np.nextafter(np.float32(edge), np.float32(way)) for edge in edges for way in (-9e9, 9e9)],
+    )
+    values = np.array(
+        [*edges, *near, 0.0, -0.0, 0.1, 1.7, -9.0, 9.0, 3.4e38, inf, -inf, float("nan")], np.float32
+    )
+    counts = counts_for({"kind": "number", "edges": edges})
+    counts.update(values)
+    found = counts.entry()
+    limits = np.array(edges or [0.0, 0.0])
+    kept = values[np.isfinite(values)].astype(np.float64)
+    bins = np.searchsorted(limits[1:-1], kept, side="right")
+    assert found["counts"] == np.bincount(bins, minlength=len(limits) - 1).tolist()
+    assert found["outside"] == ((kept < limits[0]) | (kept > limits[-1])).sum()
+    assert (found["missing"], found["rows"]) == (3, len(values))
+    counts.update(values[:0])
+    assert counts.entry() == found
 
 
 def test_counts_of_several_processes_add_up_to_those_of_one(reference: dict[str, Any]) -> None:
