@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from declarative_ml.models.tree_graph import Tree, float32_below
+from declarative_ml.models.tree_graph import Tree, float32_below, share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ class Forest:
     right: np.ndarray
     gain: np.ndarray
     """[S] float32: by how much each split lowered the impurity, times the weight of its rows."""
+    left_share: np.ndarray
+    """[S] float32: the share of a split's rows that went left."""
     leaf: np.ndarray
     """[S + T, width] float32."""
     splits: np.ndarray
@@ -83,6 +85,7 @@ class Forest:
                     left=self.left[part],
                     right=self.right[part],
                     leaf=leaves[:, output],
+                    left_share=self.left_share[part],
                 )
 
 
@@ -135,7 +138,8 @@ def read_tree(tree: Any, leaf: np.ndarray, exponents: np.ndarray) -> Forest:
     split = ~is_leaf
     feature = tree.feature[split].astype(np.int32)
     left, right = tree.children_left[split], tree.children_right[split]
-    mass = tree.weighted_n_node_samples * tree.impurity
+    rows = tree.weighted_n_node_samples
+    mass = rows * tree.impurity
     return Forest(
         feature=feature,
         threshold=float32_below(np.ldexp(tree.threshold[split], -exponents[feature])),
@@ -143,6 +147,7 @@ def read_tree(tree: Any, leaf: np.ndarray, exponents: np.ndarray) -> Forest:
         left=number[left],
         right=number[right],
         gain=np.maximum(mass[split] - mass[left] - mass[right], 0.0).astype(np.float32),
+        left_share=share(rows[left], rows[right]).astype(np.float32),
         leaf=leaf[is_leaf].astype(np.float32),
         splits=np.array([split.sum()], dtype=np.int32),
     )

@@ -14,6 +14,7 @@ from declarative_ml.learning import sums
 from declarative_ml.models.base import Model, State
 from declarative_ml.models.target_statistics import TargetStatistics, learn_statistics, level_starts
 from declarative_ml.models.tree_graph import Tree, add_tree_ensemble, gain_by_feature
+from declarative_ml.models.tree_order import order_by_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +160,9 @@ class TreeModel(Model):
             place[plain:] = plain + (place[plain:] - plain) * len(states) + number
             for tree in self.forest(state):
                 scaled.append(replace(tree, leaf=tree.leaf * factor, feature=place[tree.feature]))
-        margins = add_tree_ensemble(graph, self._tensor(graph, states, names, layout), scaled, task.width)
+        columns = self._plain(states[0], layout) + means * len(states)
+        tensor, ordered = order_by_rows(graph, self._tensor(graph, states, names, layout), scaled, columns)
+        margins = add_tree_ensemble(graph, tensor, ordered, task.width)
         offset = np.mean([np.broadcast_to(state["offset"], (task.width,)) for state in states], axis=0)
         if not offset.any():
             return margins

@@ -43,6 +43,8 @@ class Tree:
     right: np.ndarray
     leaf: np.ndarray
     """[M + 1] float64 leaf values, shrinkage and start score included."""
+    left_share: np.ndarray | None = None
+    """[M]: the share of a split's training rows that went left; None: it is not known."""
 
 
 def parse_trees(model_text: str) -> list[Tree]:
@@ -79,16 +81,37 @@ def _parse_tree(block: str) -> Tree:
         _set_bits(words[bounds[int(number)] : bounds[int(number) + 1]]) if is_set else None
         for number, is_set in zip(threshold, categorical)
     )
+    left, right = numbers("left_child", np.int64), numbers("right_child", np.int64)
+    rows = numbers("internal_count", np.float64), numbers("leaf_count", np.float64)
     return Tree(
         feature=numbers("split_feature", np.int64),
         gain=numbers("split_gain", np.float64),
         threshold=np.where(categorical, 0.0, threshold),
         members=members,
         missing_left=missing_left,
-        left=numbers("left_child", np.int64),
-        right=numbers("right_child", np.int64),
+        left=left,
+        right=right,
         leaf=numbers("leaf_value", np.float64),
+        left_share=share(_of_children(left, *rows), _of_children(right, *rows)),
     )
+
+
+def _of_children(child: np.ndarray, of_splits: np.ndarray, of_leaves: np.ndarray) -> np.ndarray:
+    """The rows of each child, a split or a leaf `~child`."""
+    import numpy as np
+
+    found: np.ndarray = np.where(
+        child >= 0, np.append(of_splits, 0.0)[child], np.append(of_leaves, 0.0)[~child]
+    )
+    return found
+
+
+def share(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`left` as a share of both, float64; 0 where both are 0."""
+    import numpy as np
+
+    found: np.ndarray = left / np.maximum(left + right, 1e-300)
+    return found
 
 
 def _set_bits(words: np.ndarray) -> np.ndarray:
@@ -142,10 +165,11 @@ def _as_branching(tree: Tree) -> Tree:
         gain=np.zeros(1),
         threshold=np.zeros(1),
         members=(None,),
-        missing_left=np.ones(1, dtype=bool),
+        missing_left=np.zeros(1, dtype=bool),
         left=np.array([-1]),
         right=np.array([-2]),
         leaf=np.repeat(tree.leaf, 2),
+        left_share=np.full(1, 0.5),
     )
 
 

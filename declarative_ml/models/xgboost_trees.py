@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from declarative_ml.models.tree_graph import Tree
+from declarative_ml.models.tree_graph import Tree, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,8 @@ def _read_tree(tree: Mapping[str, Any]) -> Tree:
     left, right = number[left[split]], number[right[split]]
     sets = _sets(tree)
     members = tuple(sets.get(node) for node in np.flatnonzero(split).tolist())
+    weight = values("sum_hessian", np.float64)
+    first, second = (weight[values(side, np.int64)[split]] for side in ("left_children", "right_children"))
     with np.errstate(over="ignore"):
         below = np.nextafter(condition[split], np.float32(-np.inf))
     return Tree(
@@ -61,6 +63,7 @@ def _read_tree(tree: Mapping[str, Any]) -> Tree:
         left=np.where(categorical, right, left),
         right=np.where(categorical, left, right),
         leaf=condition[leaf].astype(np.float64),
+        left_share=np.where(categorical, share(second, first), share(first, second)),
     )
 
 

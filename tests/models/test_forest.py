@@ -101,12 +101,14 @@ def test_a_forest_of_leaves_and_trees() -> None:
     stump = Forest(
         feature=np.array([1], np.int32), threshold=np.array([0.5], np.float32),
         missing_left=np.array([True]), left=np.array([-1], np.int32), right=np.array([-2], np.int32),
-        gain=np.ones(1, np.float32), leaf=np.array([[1.0], [10.0]], np.float32),
+        gain=np.ones(1, np.float32), left_share=np.ones(1, np.float32),
+        leaf=np.array([[1.0], [10.0]], np.float32),
         splits=np.array([1], np.int32),
     )  # fmt: skip
     none = np.zeros(0, np.int32)
     leaf = Forest(
         none, none.astype(np.float32), none.astype(bool), none, none, none.astype(np.float32),
+        none.astype(np.float32),
         np.array([[100.0]], np.float32), np.array([0], np.int32),
     )  # fmt: skip
     forest = Forest.of([leaf, stump, leaf, stump])

@@ -137,8 +137,8 @@ def test_a_value_at_the_threshold_goes_right(edge: float) -> None:
     tree = {
         "left_children": [1, -1, -1], "right_children": [2, -1, -1], "split_indices": [0, 0, 0],
         "split_conditions": [edge, 1.0, 2.0], "split_type": [0, 0, 0], "default_left": [0, 0, 0],
-        "loss_changes": [1.0, 0.0, 0.0], "categories": [], "categories_nodes": [],
-        "categories_segments": [], "categories_sizes": [],
+        "loss_changes": [1.0, 0.0, 0.0], "sum_hessian": [2.0, 1.0, 1.0], "categories": [],
+        "categories_nodes": [], "categories_segments": [], "categories_sizes": [],
     }  # fmt: skip
     model = {"name": "gbtree", "model": {"trees": [tree], "tree_info": [0]}}
     content = json.dumps({"learner": {"gradient_booster": model}}).encode()
